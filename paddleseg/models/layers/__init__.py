@@ -1,0 +1,6 @@
+"""Building blocks of the networks."""
+
+from paddleseg.models.layers.conv_norm_act import Activation, ConvNormAct
+from paddleseg.models.layers.criss_cross_attention import CrissCrossAttention
+
+__all__ = ["Activation", "ConvNormAct", "CrissCrossAttention"]

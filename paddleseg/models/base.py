@@ -1,0 +1,60 @@
+"""The frame that segmentation models share: backbone, head, optional auxiliary head."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import paddle
+import paddle.nn.functional as F
+from paddle import nn
+
+from paddleseg.models.backbones.base import Backbone
+
+__all__ = ["SegmentationModel"]
+
+
+class SegmentationModel(nn.Layer):
+    """Runs the parts and brings their logits to the image's size.
+
+    Args:
+        num_classes: Classes.
+        backbone: Feature extractor.
+        head: Main classifier, on the feature map ``backbone_indices[1]``.
+        aux_head: Classifier of the auxiliary loss, on ``backbone_indices[0]``, or None.
+        backbone_indices: Positions of the two feature maps in the backbone's output.
+        align_corners: Whether corner pixels keep their place when logits are enlarged.
+
+    Shape:
+        N×C×H×W image → list of N×num_classes×H×W logits: the main ones first, the auxiliary ones only
+        in training.
+    """
+
+    def __init__(
+        self,
+        *,
+        num_classes: int,
+        backbone: Backbone,
+        head: nn.Layer,
+        aux_head: nn.Layer | None,
+        backbone_indices: Sequence[int],
+        align_corners: bool,
+    ) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        self.in_channels = backbone.in_channels
+        self.align_corners = align_corners
+        self.backbone = backbone
+        self.aux_head = aux_head
+        self.head = head
+        self._aux_index, self._main_index = backbone_indices
+
+    def forward(self, x: paddle.Tensor) -> list[paddle.Tensor]:
+        features = self.backbone(x)
+        logits = [self.head(features[self._main_index])]
+        if self.training and self.aux_head is not None:
+            logits.append(self.aux_head(features[self._aux_index]))
+        size = x.shape[2:]
+        return [
+            F.interpolate(logit, size, mode="bilinear", align_corners=self.align_corners)
+            for logit in logits
+        ]

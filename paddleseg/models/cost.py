@@ -1,0 +1,88 @@
+"""Counts a model's multiply-adds and parameters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import paddle
+from paddle import nn
+
+from paddleseg.models.layers import CrissCrossAttention
+
+__all__ = ["Cost", "measure_cost"]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one forward pass costs.
+
+    Attributes:
+        convolution: Multiply-adds of convolutions and linear layers.
+        attention: Multiply-adds of attention products (logits and weighted sums).
+        trainable: Trainable scalars of the whole model.
+        buffers: Scalars that are kept but not trained (batch-norm statistics).
+    """
+
+    convolution: int
+    attention: int
+    trainable: int
+    buffers: int
+
+    @property
+    def multiply_adds(self) -> int:
+        return self.convolution + self.attention
+
+    @property
+    def flops(self) -> int:
+        """Floating-point operations, two for each multiply-add."""
+        return 2 * self.multiply_adds
+
+
+def measure_cost(model: nn.Layer, input_shape: Sequence[int]) -> Cost:
+    """Runs the model once in evaluation mode and counts.
+
+    Element-wise layers, pooling and resizing are not counted: papers leave them out.
+
+    Args:
+        model: Any layer called on one tensor.
+        input_shape: Shape of that tensor, N×C×H×W.
+
+    Returns:
+        The cost; the model is left in the mode it was in.
+    """
+    counted = {"convolution": 0, "attention": 0}
+
+    def count_convolution(layer: nn.Layer, _: object, output: paddle.Tensor) -> None:
+        if isinstance(layer, nn.Conv2D):  # weight: [out, in / groups, kh, kw]
+            counted["convolution"] += math.prod(output.shape) * math.prod(layer.weight.shape[1:])
+        else:  # nn.Linear weight: [in, out]
+            counted["convolution"] += math.prod(output.shape) * layer.weight.shape[0]
+
+    def count_attention(layer: CrissCrossAttention, _: object, output: paddle.Tensor) -> None:
+        batch, channels, height, width = output.shape
+        positions = height + width - 1
+        query_channels = layer.q_conv.weight.shape[0]
+        counted["attention"] += batch * height * width * positions * (channels + query_channels)
+
+    handles = []
+    for layer in model.sublayers(include_self=True):
+        if isinstance(layer, (nn.Conv2D, nn.Linear)):
+            handles.append(layer.register_forward_post_hook(count_convolution))
+        elif isinstance(layer, CrissCrossAttention):
+            handles.append(layer.register_forward_post_hook(count_attention))
+    was_training = model.training
+    model.eval()
+    try:
+        with paddle.no_grad():
+            model(paddle.zeros(list(input_shape)))
+    finally:
+        for handle in handles:
+            handle.remove()
+        if was_training:
+            model.train()
+
+    trainable = sum(math.prod(p.shape) for p in model.parameters() if not p.stop_gradient)
+    total = sum(math.prod(value.shape) for value in model.state_dict().values())
+    return Cost(trainable=trainable, buffers=total - trainable, **counted)

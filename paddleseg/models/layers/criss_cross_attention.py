@@ -1,0 +1,71 @@
+"""Criss-cross attention (CCNet, arXiv 1811.11721, section 3.2)."""
+
+from __future__ import annotations
+
+import paddle
+import paddle.nn.functional as F
+from paddle import nn
+
+__all__ = ["CrissCrossAttention"]
+
+# Finite, so that a masked logit never turns into NaN, and far below any real one.
+_MASKED_LOGIT = -1e30
+
+
+class CrissCrossAttention(nn.Layer):
+    """Each pixel gathers from the H+W−1 pixels of its own row and column.
+
+    One joint softmax over those logits, without a 1/√d scale; the pixel itself counts once (its place
+    in the column is masked). The output is ``gamma · Σ A·V + x`` with ``gamma`` learned, starting at 0.
+
+    Args:
+        in_channels: Channels C of the input, a multiple of 8. Queries and keys have C/8 channels.
+
+    Shape:
+        N×C×H×W → N×C×H×W, any H and W.
+    """
+
+    def __init__(self, in_channels: int) -> None:
+        super().__init__()
+        if in_channels < 8 or in_channels % 8:
+            raise ValueError(f"in_channels must be a positive multiple of 8, got {in_channels}")
+        self.in_channels = in_channels
+        self.q_conv = nn.Conv2D(in_channels, in_channels // 8, 1)
+        self.k_conv = nn.Conv2D(in_channels, in_channels // 8, 1)
+        self.v_conv = nn.Conv2D(in_channels, in_channels, 1)
+        self.gamma = self.create_parameter(
+            shape=[1], default_initializer=nn.initializer.Constant(0.0)
+        )
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        height = x.shape[2]
+        query, key, value = self.q_conv(x), self.k_conv(x), self.v_conv(x)
+
+        attention = self._attention(query.astype("float32"), key.astype("float32")).astype(x.dtype)
+        to_column = attention[:, :, :, :height].transpose([0, 2, 1, 3])  # [N, W, H, H]
+        to_row = attention[:, :, :, height:]  # [N, H, W, W]
+
+        from_column = to_column @ value.transpose([0, 3, 2, 1])  # [N, W, H, C]
+        from_row = to_row @ value.transpose([0, 2, 3, 1])  # [N, H, W, C]
+        context = from_column.transpose([0, 3, 2, 1]) + from_row.transpose([0, 3, 1, 2])
+        return self.gamma * context + x
+
+    @staticmethod
+    def _attention(query: paddle.Tensor, key: paddle.Tensor) -> paddle.Tensor:
+        """Softmax over column then row.
+
+        Args:
+            query: N×C/8×H×W float32.
+            key: N×C/8×H×W float32.
+
+        Returns:
+            N×H×W×(H+W) float32, rows summing to one.
+        """
+        along_column = query.transpose([0, 3, 2, 1]) @ key.transpose([0, 3, 1, 2])  # [N, W, H, H]
+        along_row = query.transpose([0, 2, 3, 1]) @ key.transpose([0, 2, 1, 3])  # [N, H, W, W]
+        # Comparing indices, not paddle.diag: this form exports, with dynamic sizes too.
+        index = paddle.arange(query.shape[2])
+        is_self = (index.unsqueeze(0) == index.unsqueeze(1)).astype("float32")  # [H, H]
+        along_column = along_column + is_self * _MASKED_LOGIT
+        logits = paddle.concat([along_column.transpose([0, 2, 1, 3]), along_row], axis=3)
+        return F.softmax(logits, axis=3)
