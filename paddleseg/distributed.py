@@ -1,7 +1,8 @@
 """Which process this is among those that the launcher started.
 
-``python -m paddle.distributed.launch`` tells each process its place in two environment variables; reading them
-here, without the framework, lets logging and run-time settings be made before the framework is imported.
+``python -m paddle.distributed.launch`` tells each process its place in two environment variables; reading
+them here, without the framework, lets logging and run-time settings be made before the framework is
+imported.
 """
 
 from __future__ import annotations

@@ -1,0 +1,98 @@
+"""``export.py``: writes the static model for deployment."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from paddleseg import log, runtime
+from paddleseg.cli.common import (
+    Parser,
+    add_common_flags,
+    add_weights_flags,
+    load_model,
+    prepare_output_folder,
+    read_checked_config,
+    refuse,
+    refuse_common,
+    run_program,
+    select_device,
+)
+from paddleseg.errors import UsageError
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the program. Returns its exit status: 0, 2 for an error that the user can fix, 130 for Ctrl-C."""
+    return run_program(_main, argv)
+
+
+def _main(argv: Sequence[str]) -> int:
+    args = _parse(argv)
+    refuse_common(args)
+    refuse(args.for_fd, "--for_fd", "FastDeploy's format is not written; use deploy.yaml")
+    output_op = _output_op(args)
+    settings = runtime.configure(threads=args.threads)
+    log.setup()
+    config = read_checked_config(args, required=("model",), parts=("model",))
+    device = select_device(args.device)
+    from paddleseg.engine.exporter import deploy_description, export_model
+
+    logger = log.get_logger(__name__)
+    logger.info(f"[RUN] device: {device}; {settings.describe()}")
+    model = load_model(config, args)
+    _check_shape(args.input_shape, model.in_channels)
+    save_dir = prepare_output_folder(args.save_dir)
+    agreements = export_model(
+        model,
+        save_dir,
+        output_op=output_op,
+        input_shape=args.input_shape,
+        description=deploy_description(config),
+    )
+    for agreement in agreements:
+        logger.info(
+            f"[CHECK] {agreement.size[0]}×{agreement.size[1]}: largest difference {agreement.difference:.2g}, "
+            f"equal labels {agreement.equal_labels:.4%}"
+        )
+    logger.info(f"[DONE] the exported model is in {save_dir}")
+    return 0
+
+
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    parser = Parser(prog="export.py", description="Export a trained model for deployment.")
+    add_common_flags(parser)
+    add_weights_flags(parser)
+    parser.add_argument("--save_dir", default="./output/inference_model", help="folder for the exported model")
+    parser.add_argument("--input_shape", nargs=4, type=int, default=None, metavar=("N", "C", "H", "W"), help="fixed shape; -1: any")
+    parser.add_argument("--output_op", choices=("argmax", "softmax", "none"), default=None, help="what the model returns; default argmax")
+    parser.add_argument("--without_argmax", action="store_true", help="the same as --output_op none")
+    parser.add_argument("--with_softmax", action="store_true", help="with --without_argmax: probabilities")
+    parser.add_argument("--for_fd", action="store_true", help="refused")
+    return parser.parse_args(argv)
+
+
+def _output_op(args: argparse.Namespace) -> str:
+    """Joins PaddleSeg's ``--output_op`` with the two flags of CCNet_paddle."""
+    legacy = None
+    if args.without_argmax:
+        legacy = "softmax" if args.with_softmax else "none"
+    elif args.with_softmax:
+        legacy = "argmax"  # the largest probability is the largest logit
+    if args.output_op is not None and legacy is not None and args.output_op != legacy:
+        raise UsageError(
+            f"--output_op {args.output_op} contradicts --without_argmax / --with_softmax, which mean "
+            f"--output_op {legacy}; give one of them"
+        )
+    return args.output_op or legacy or "argmax"
+
+
+def _check_shape(shape: list[int] | None, channels: int) -> None:
+    if shape is None:
+        return
+    if any(n != -1 and n < 1 for n in shape) or shape[1] != channels:
+        raise UsageError(
+            f"--input_shape {' '.join(map(str, shape))}: expected N {channels} H W, each at least 1 or -1 for any; "
+            f"the model takes {channels} channels"
+        )

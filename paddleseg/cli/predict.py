@@ -1,0 +1,89 @@
+"""``predict.py``: predicts images and writes label, coloured and overlaid pictures."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from paddleseg import log, runtime
+from paddleseg.cli.common import (
+    EXIT_FAILED,
+    EXIT_OK,
+    Parser,
+    add_common_flags,
+    add_inference_flags,
+    add_weights_flags,
+    inference_overrides,
+    load_model,
+    non_negative_int,
+    prepare_output_folder,
+    read_checked_config,
+    refuse_common,
+    run_program,
+    select_device,
+)
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the program. Returns its exit status: 0, 1 if an image failed, 2 for an error, 130 for Ctrl-C."""
+    return run_program(_main, argv)
+
+
+def _main(argv: Sequence[str]) -> int:
+    args = _parse(argv)
+    refuse_common(args)
+    settings = runtime.configure(threads=args.threads)
+    log.setup()
+    overrides = inference_overrides(args, augment="aug_pred")
+    if args.custom_color is not None:
+        overrides.append(f"test_config.custom_color={args.custom_color}")
+    config = read_checked_config(args, required=("model",), parts=("model",), overrides=overrides)
+    device = select_device(args.device, device_id=args.device_id)
+    from paddleseg.build import build_transforms
+    from paddleseg.data.transforms import Compose
+    from paddleseg.engine.evaluator import as_predict
+    from paddleseg.engine.options import inference_options
+    from paddleseg.engine.predictor import PredictionFolders, dataset_palette, find_images, predict_images
+    from paddleseg.visualise import color_map
+
+    logger = log.get_logger(__name__)
+    logger.info(f"[RUN] device: {device}; {settings.describe()}")
+    images = find_images(args.image_path)
+    test_config = config.settings.test_config
+    palette = color_map(256, test_config.custom_color, palette=dataset_palette(config))
+    options = inference_options(test_config, augment_key="aug_pred")
+    model = load_model(config, args)
+    model.eval()
+    folders = PredictionFolders(prepare_output_folder(args.save_dir))
+    failed = predict_images(
+        as_predict(model),
+        Compose(build_transforms(config, "val_dataset")),
+        images,
+        folders,
+        img_channels=model.in_channels,
+        options=options,
+        palette=palette,
+        progress=sys.stderr.isatty(),
+    )
+    logger.info(
+        f"[DONE] {len(images) - len(failed)} of {len(images)} images; results in {folders.label}, "
+        f"{folders.pseudo_color} and {folders.added}"
+    )
+    return EXIT_FAILED if failed else EXIT_OK
+
+
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    parser = Parser(prog="predict.py", description="Predict images with a trained model.")
+    add_common_flags(parser)
+    add_weights_flags(parser)
+    add_inference_flags(parser, augment="aug_pred")
+    parser.add_argument("--image_path", required=True, help="an image, a folder, a .txt list or a glob")
+    parser.add_argument("--save_dir", default="./output/result", help="folder for the pictures")
+    parser.add_argument("--device_id", type=non_negative_int, default=0, help="which GPU")
+    parser.add_argument(
+        "--custom_color", nargs="+", type=int, default=None, help="red green blue of class 0, of class 1, …"
+    )
+    return parser.parse_args(argv)

@@ -1,0 +1,141 @@
+"""``train.py``: trains a model from a config."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from paddleseg import distributed, log, runtime
+from paddleseg.cli.common import (
+    Parser,
+    add_common_flags,
+    command_line,
+    non_negative_int,
+    positive_int,
+    prepare_output_folder,
+    read_checked_config,
+    refuse,
+    refuse_common,
+    run_program,
+    select_device,
+)
+from paddleseg.config.schema import TRAIN_KEYS
+from paddleseg.errors import DeviceError, UsageError
+
+__all__ = ["main"]
+
+_LOG_FILE = "train.log"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the program. Returns its exit status: 0, 2 for an error that the user can fix, 130 for Ctrl-C."""
+    return run_program(_main, argv)
+
+
+def _main(argv: Sequence[str]) -> int:
+    args = _parse(argv)
+    _refuse_flags(args)
+    settings = runtime.configure(threads=args.threads)
+    log.setup()
+    config = read_checked_config(
+        args, required=(*TRAIN_KEYS, "val_dataset") if args.do_eval else TRAIN_KEYS, parts=("model", "train_dataset", *(("val_dataset",) if args.do_eval else ())), flags=_config_flags(args)
+    )
+    device = select_device(args.device)
+    seed = _seed(args.seed, config.settings.seed)
+    save_dir = prepare_output_folder(args.save_dir)
+    log.setup(file=save_dir / _LOG_FILE)
+    from paddleseg.config.record import write_run_record
+    from paddleseg.engine.training import TrainOptions, run_training
+
+    logger = log.get_logger(__name__)
+    command = command_line("train.py", argv)
+    logger.info(f"[RUN] {command}")
+    logger.info(f"[RUN] device: {device}, seed: {seed}; {settings.describe()}")
+    write_run_record(config, save_dir, seed=seed, command=command, runtime=settings)
+    options = TrainOptions(
+        save_dir=save_dir,
+        seed=seed,
+        do_eval=args.do_eval,
+        use_vdl=args.use_vdl,
+        log_iters=args.log_iters,
+        save_interval=args.save_interval,
+        keep_checkpoint_max=args.keep_checkpoint_max,
+        num_workers=args.num_workers,
+        resume_model=None if args.resume_model is None else _existing_folder(args.resume_model),
+        early_stop_intervals=args.early_stop_intervals,
+    )
+    state = run_training(config, options)
+    logger.info(f"[DONE] {state.iteration} iterations; results in {save_dir}")
+    return 0
+
+
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    parser = Parser(prog="train.py", description="Train a segmentation model.")
+    add_common_flags(parser)
+    parser.add_argument("--iters", type=positive_int, default=None, help="iterations, in place of the config's")
+    parser.add_argument("--batch_size", type=positive_int, default=None, help="images a step")
+    parser.add_argument("--learning_rate", type=float, default=None, help="initial learning rate")
+    parser.add_argument("--save_dir", default="./output", help="folder for everything the run writes")
+    parser.add_argument("--save_interval", type=positive_int, default=1000, help="iterations between checkpoints, and evaluations")
+    parser.add_argument("--keep_checkpoint_max", type=non_negative_int, default=5, help="newest checkpoints kept; 0: all")
+    parser.add_argument("--resume_model", default=None, metavar="ITER_N", help="checkpoint folder to go on from")
+    parser.add_argument("--num_workers", type=non_negative_int, default=0, help="processes that read images")
+    parser.add_argument("--do_eval", action="store_true", help="evaluate at every save_interval; keep the best model")
+    parser.add_argument("--use_vdl", action="store_true", help="write VisualDL's log into save_dir")
+    parser.add_argument("--log_iters", "--log_iter", type=positive_int, default=10, help="iterations between log lines")
+    parser.add_argument("--early_stop_intervals", type=positive_int, default=None, help="stop after so many evaluations without gain")
+    parser.add_argument("--seed", type=non_negative_int, default=None, help="fixes weights, order and augmentation; default 0")
+    parser.add_argument("--precision", choices=("fp32", "fp16", "bf16"), default="fp32", help="only fp32 works")
+    parser.add_argument("--to_static_training", action="store_true", help="train the compiled static graph")
+    refused = parser.add_argument_group("flags of PaddleSeg that are refused with the reason")
+    refused.add_argument("--fp16", action="store_true")
+    refused.add_argument("--amp_level", choices=("O1", "O2"), default="O1")
+    refused.add_argument("--use_ema", action="store_true")
+    refused.add_argument("--profiler_options", default=None)
+    refused.add_argument("--repeats", type=positive_int, default=1)
+    refused.add_argument("--output_op", choices=("argmax", "softmax", "none"), default="argmax")
+    refused.add_argument("--input_shape", nargs="+", type=int, default=None)
+    refused.add_argument("--for_fd", action="store_true")
+    return parser.parse_args(argv)
+
+
+def _refuse_flags(args: argparse.Namespace) -> None:
+    refuse_common(args)
+    mixed = "mixed precision is not available in this version (Paddle has none on CPU); use --precision fp32"
+    if args.precision != "fp32":
+        raise DeviceError(f"--precision {args.precision}: {mixed}")
+    refuse(args.fp16, "--fp16", mixed)
+    refuse(args.amp_level != "O1", "--amp_level", mixed)
+    refuse(args.use_ema, "--use_ema", "averaged weights are not available in this version; remove the flag")
+    refuse(args.profiler_options is not None, "--profiler_options", "not available; batch_cost and reader_cost in the log tell computing from reading")
+    refuse(args.repeats != 1, "--repeats", "epochs follow each other without a pause here, so repeating the list changes nothing; remove the flag")
+    exporting = "training does not export here; run export.py on the trained model"
+    refuse(args.output_op != "argmax", "--output_op", exporting)
+    refuse(args.input_shape is not None, "--input_shape", exporting)
+    refuse(args.for_fd, "--for_fd", "FastDeploy's format is not written; run export.py and use deploy.yaml")
+    if distributed.world_size() > 1:
+        raise UsageError(
+            f"started as one of {distributed.world_size()} processes: this version trains in one process; "
+            "start train.py without paddle.distributed.launch"
+        )
+
+
+def _config_flags(args: argparse.Namespace) -> dict[str, Any]:
+    flags = {name: getattr(args, name) for name in ("iters", "batch_size", "learning_rate")}
+    flags["to_static_training"] = args.to_static_training or None
+    return flags
+
+
+def _seed(from_flag: int | None, from_config: int | None) -> int:
+    if from_flag is not None:
+        return from_flag
+    return 0 if from_config is None else from_config
+
+
+def _existing_folder(path: str) -> Path:
+    folder = Path(path)
+    if not folder.is_dir():
+        raise UsageError(f"--resume_model {path}: no such folder; expected one named iter_N, written by train.py")
+    return folder

@@ -1,0 +1,106 @@
+"""Where component blocks stand in the tree, and the check of all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from paddleseg.config.components import WEIGHTS, Slot, check_block
+from paddleseg.config.config import Config
+from paddleseg.config.node import Node, Path, from_value
+from paddleseg.config.problems import Problem
+from paddleseg.registry import DATASETS, LOSSES, MODELS, OPTIMIZERS, SCHEDULES, TRANSFORMS
+
+__all__ = ["check_blocks", "iterate_blocks", "schedule_block"]
+
+_SLOTS = {
+    "model": Slot(MODELS, filled=("num_classes",), reserved=WEIGHTS),
+    "train_dataset": Slot(DATASETS, filled=("mode",)),
+    "val_dataset": Slot(DATASETS, filled=("mode",)),
+    "test_dataset": Slot(DATASETS, filled=("mode",)),
+    "optimizer": Slot(OPTIMIZERS, withheld=("model", "learning_rate")),
+}
+_SCHEDULE = Slot(SCHEDULES, withheld=("iters",))
+_LISTS = {
+    ("loss", "types"): Slot(LOSSES, filled=("ignore_index",)),
+    ("export", "transforms"): Slot(TRANSFORMS),
+}
+_LEGACY_SCHEDULES = {
+    "poly": ("PolynomialDecay", "learning_rate"),
+    "piecewise": ("PiecewiseDecay", "values"),
+    "stepdecay": ("StepDecay", "learning_rate"),
+}
+
+
+def check_blocks(config: Config) -> list[Problem]:
+    """Checks every component block of the tree against its constructor's signature."""
+    problems = _check_legacy_schedule(config)
+    for node, path, slot in iterate_blocks(config):
+        problems += check_block(node, path, slot)
+    return problems
+
+
+def iterate_blocks(config: Config) -> Iterator[tuple[Node, Path, Slot]]:
+    """Yields the component blocks that are there, outermost ones only."""
+    for key, slot in _SLOTS.items():
+        node = config.node((key,))
+        if node is not None and isinstance(node.value, dict):
+            yield node, (key,), slot
+    schedule = schedule_block(config)
+    if schedule is not None:
+        yield *schedule, _SCHEDULE
+    for path, slot in _LISTS.items():
+        node = config.node(path)
+        items = node.value if node is not None and isinstance(node.value, list) else []
+        for i, item in enumerate(items):
+            if isinstance(item.value, dict):
+                yield item, (*path, i), slot
+
+
+def schedule_block(config: Config) -> tuple[Node, Path] | None:
+    """Returns the learning-rate schedule as a component block, and where it was written.
+
+    ``lr_scheduler`` is that block. The legacy form, ``learning_rate: {value, decay: {type: poly, …}}`` or
+    a plain number, is translated; beside an ``lr_scheduler`` it is passed over, as in PaddleSeg.
+    """
+    node = config.node("lr_scheduler")
+    if node is not None:
+        return (node, ("lr_scheduler",)) if isinstance(node.value, dict) else None
+    legacy = config.node("learning_rate")
+    if legacy is None:
+        return None
+    if not isinstance(legacy.value, dict):
+        return _named("Constant", {"learning_rate": legacy}, legacy.source), ("learning_rate",)
+    decay = legacy.value.get("decay") or from_value({"type": "poly"}, legacy.source)
+    if not isinstance(decay.value, dict) or "value" not in legacy.value:
+        return None
+    entries = dict(decay.value)
+    kind = entries.pop("type", None)
+    if kind is None or kind.value not in _LEGACY_SCHEDULES:
+        return None
+    name, rate = _LEGACY_SCHEDULES[kind.value]
+    return _named(name, {rate: legacy.value["value"], **entries}, kind.source), ("learning_rate", "decay")
+
+
+def _named(name: str, entries: dict[str, Node], source: str) -> Node:
+    return Node({"type": Node(name, source), **entries}, source)
+
+
+def _check_legacy_schedule(config: Config) -> list[Problem]:
+    legacy = config.node("learning_rate")
+    if legacy is None or not isinstance(legacy.value, dict) or config.node("lr_scheduler") is not None:
+        return []
+    path: Path = ("learning_rate",)
+    problems = [
+        Problem(node.source, (*path, key), "unknown key; the legacy block has 'value' and 'decay'")
+        for key, node in legacy.value.items()
+        if key not in ("value", "decay")
+    ]
+    if "value" not in legacy.value:
+        problems.append(Problem(legacy.source, (*path, "value"), "missing; give the learning rate"))
+    decay = legacy.value.get("decay")
+    if decay is not None:
+        kind = decay.value.get("type") if isinstance(decay.value, dict) else None
+        if kind is None or kind.value not in _LEGACY_SCHEDULES:
+            text = f"expected a block whose 'type' is one of {', '.join(_LEGACY_SCHEDULES)}"
+            problems.append(Problem(decay.source, (*path, "decay"), text))
+    return problems

@@ -1,0 +1,142 @@
+"""Cityscapes (Cordts et al., CVPR 2016), fine annotations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from paddleseg.data.datasets.base import Colour, Pair, SegmentationDataset, check_mode, name_some
+from paddleseg.data.datasets.file_list import refuse_edge
+from paddleseg.data.images import read_label
+from paddleseg.data.transforms.sample import LabelArray, Transform
+from paddleseg.errors import DataError
+from paddleseg.registry import DATASETS
+
+__all__ = ["LABEL_ID_TO_TRAIN_ID", "TRAIN_CLASSES", "Cityscapes"]
+
+# (name, official label id, colour) in the order of train ids, from cityscapesScripts helpers/labels.py.
+TRAIN_CLASSES: tuple[tuple[str, int, Colour], ...] = (
+    ("road", 7, (128, 64, 128)),
+    ("sidewalk", 8, (244, 35, 232)),
+    ("building", 11, (70, 70, 70)),
+    ("wall", 12, (102, 102, 156)),
+    ("fence", 13, (190, 153, 153)),
+    ("pole", 17, (153, 153, 153)),
+    ("traffic light", 19, (250, 170, 30)),
+    ("traffic sign", 20, (220, 220, 0)),
+    ("vegetation", 21, (107, 142, 35)),
+    ("terrain", 22, (152, 251, 152)),
+    ("sky", 23, (70, 130, 180)),
+    ("person", 24, (220, 20, 60)),
+    ("rider", 25, (255, 0, 0)),
+    ("car", 26, (0, 0, 142)),
+    ("truck", 27, (0, 0, 70)),
+    ("bus", 28, (0, 60, 100)),
+    ("train", 31, (0, 80, 100)),
+    ("motorcycle", 32, (0, 0, 230)),
+    ("bicycle", 33, (119, 11, 32)),
+)
+LARGEST_LABEL_ID = 33
+IMAGE_END = "_leftImg8bit.png"
+TRAIN_IDS_END = "_gtFine_labelTrainIds.png"
+LABEL_IDS_END = "_gtFine_labelIds.png"
+
+
+def _lookup_table() -> np.ndarray:
+    table = np.full(256, 255, dtype=np.uint8)
+    for train_id, (_, label_id, _) in enumerate(TRAIN_CLASSES):
+        table[label_id] = train_id
+    return table
+
+
+LABEL_ID_TO_TRAIN_ID = _lookup_table()
+"""[256] uint8: the train id of each official label id; 255 where a class is not evaluated."""
+
+
+@DATASETS.register
+class Cityscapes(SegmentationDataset):
+    """The 19 evaluated classes of Cityscapes.
+
+    The folder holds ``leftImg8bit/{train,val,test}/<city>/<city>_<sequence>_<frame>_leftImg8bit.png`` and
+    ``gtFine/{train,val}/<city>/…_gtFine_labelTrainIds.png``. A frame without that file is read from
+    ``…_gtFine_labelIds.png``, as downloaded, and mapped. Images pair with labels by name.
+
+    Args:
+        transforms: Applied to each sample.
+        dataset_root: The folder of both trees.
+        mode: ``train``, ``val`` or ``test``.
+        edge: PaddleSeg's edge labels; not available, so only False.
+
+    Raises:
+        ValueError: A parameter is out of range.
+        DataError: A folder is missing or empty, or an image and a label have no partner.
+    """
+
+    NUM_CLASSES = 19
+    IGNORE_INDEX = 255
+    IMG_CHANNELS = 3
+
+    def __init__(
+        self, transforms: Sequence[Transform], dataset_root: str, mode: str = "train", edge: bool = False
+    ) -> None:
+        refuse_edge(edge)
+        mode = check_mode(mode)
+        super().__init__(
+            find_pairs(dataset_root, mode),
+            mode=mode,
+            transforms=transforms,
+            num_classes=self.NUM_CLASSES,
+            ignore_index=self.IGNORE_INDEX,
+            img_channels=self.IMG_CHANNELS,
+            class_names=[name for name, _, _ in TRAIN_CLASSES],
+            palette=[colour for _, _, colour in TRAIN_CLASSES],
+        )
+
+    def _decode_label(self, path: str) -> LabelArray:
+        label = read_label(path)
+        if not path.endswith(LABEL_IDS_END):
+            return label
+        unknown = np.unique(label[(label > LARGEST_LABEL_ID) & (label != 255)])
+        if unknown.size:
+            raise DataError(
+                f"{path}: holds {unknown.tolist()}, expected the official label ids 0..{LARGEST_LABEL_ID}; "
+                "is it an instance or a colour file under this name?"
+            )
+        return LABEL_ID_TO_TRAIN_ID[label].astype(np.int32)
+
+
+def find_pairs(root: str, split: str) -> list[Pair]:
+    """Lists the images of a split with their labels, sorted by name; a test split has none.
+
+    Raises:
+        DataError: A folder is missing or empty, or a file has no partner.
+    """
+    images = _frames(Path(root) / "leftImg8bit" / split, IMAGE_END)
+    if split == "test":
+        return [Pair(path, None) for path in images.values()]
+    label_folder = Path(root) / "gtFine" / split
+    # Train ids win where both are there.
+    labels = {**_frames(label_folder, LABEL_IDS_END), **_frames(label_folder, TRAIN_IDS_END)}
+    without_label = [path for frame, path in images.items() if frame not in labels]
+    without_image = [path for frame, path in labels.items() if frame not in images]
+    if without_label:
+        raise DataError(
+            f"{len(without_label)} of {len(images)} images of {split} have no label under {label_folder} "
+            f"(…{TRAIN_IDS_END} or …{LABEL_IDS_END}):\n{name_some(without_label)}"
+        )
+    if without_image:
+        raise DataError(f"{len(without_image)} labels of {split} have no image:\n{name_some(without_image)}")
+    return [Pair(path, labels[frame]) for frame, path in images.items()]
+
+
+def _frames(folder: Path, end: str) -> dict[str, str]:
+    """{'<city>/<city>_<sequence>_<frame>': path} of the files whose names end so."""
+    if not folder.is_dir():
+        raise DataError(
+            f"{folder}: no such folder; dataset_root must hold leftImg8bit/ and gtFine/ "
+            "(tools/prepare_cityscapes.py makes them from the official zip files)"
+        )
+    paths = sorted(folder.glob(f"*/*{end}"))
+    return {f"{path.parent.name}/{path.name.removesuffix(end)}": str(path) for path in paths}

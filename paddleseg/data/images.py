@@ -1,0 +1,131 @@
+"""Reading of images and label files, with errors that name the file and the likely cause."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from paddleseg.data.transforms.sample import ImageArray, LabelArray
+from paddleseg.errors import DataError
+
+__all__ = ["check_label", "read_image", "read_label"]
+
+# Pillow modes of one channel of whole numbers; P holds palette indices, which are the class ids.
+LABEL_MODES = ("1", "L", "P", "I", "I;16", "I;16L", "I;16B")
+
+
+def read_image(path: str, channels: int = 3) -> ImageArray:
+    """Decodes an image file.
+
+    The orientation noted in a photograph's EXIF data is applied, as in PaddleSeg and in labelling tools.
+    16-bit images are reduced to 8 bits, an alpha channel is dropped.
+
+    Args:
+        path: The file.
+        channels: 3 for RGB, 1 for grey.
+
+    Returns:
+        [H, W, channels] float32, 0..255.
+
+    Raises:
+        DataError: The file is missing, empty, truncated or no image.
+    """
+    data = _read_bytes(path)
+    _refuse_truncated(path, data)
+    flag = cv2.IMREAD_COLOR if channels == 3 else cv2.IMREAD_GRAYSCALE
+    try:
+        image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flag)
+    except cv2.error as error:
+        raise DataError(f"{path}: cannot be decoded as an image: {error.err}") from error
+    if image is None:
+        raise DataError(f"{path}: cannot be decoded as an image; open it in a viewer, or copy it again")
+    if channels == 3:
+        image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    return image.reshape(*image.shape[:2], channels).astype(np.float32)
+
+
+def read_label(path: str) -> LabelArray:
+    """Decodes a mask whose pixel values are class ids.
+
+    Args:
+        path: A one-channel file: grey of 1, 8, 16 or 32 bits, or a palette image (its indices are read).
+
+    Returns:
+        [H, W] int32.
+
+    Raises:
+        DataError: The file is missing, unreadable, or has several channels.
+    """
+    if not Path(path).is_file():
+        raise DataError(f"{path}: no such label file")
+    try:
+        with Image.open(path) as label:
+            mode = label.mode
+            values = np.asarray(label) if mode in LABEL_MODES else None
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DataError(f"{path}: the label cannot be read ({error}); copy or export it again") from error
+    if values is None:
+        raise DataError(
+            f"{path}: the label is a colour mask (mode {mode}), expected one channel of class ids; "
+            "map its colours to ids 0, 1, 2 … and save it as a grey or palette PNG"
+        )
+    return values.astype(np.int32)
+
+
+def check_label(label: LabelArray, path: str, *, num_classes: int, ignore_index: int) -> None:
+    """Makes sure that every value is a class id or ``ignore_index``.
+
+    Raises:
+        DataError: Some value is neither; the message names the values and what they look like.
+    """
+    wrong = (label < 0) | (label >= num_classes)
+    wrong &= label != ignore_index
+    if not wrong.any():
+        return
+    values = np.unique(label[wrong]).tolist()
+    listed = ", ".join(map(str, values[:8])) + (", …" if len(values) > 8 else "")
+    raise DataError(
+        f"{path}: the label holds {listed} on {int(wrong.sum())} pixels; expected 0..{num_classes - 1} or "
+        f"ignore_index {ignore_index}{_likely_cause(values, label, num_classes)}"
+    )
+
+
+def _likely_cause(wrong: list[int], label: LabelArray, num_classes: int) -> str:
+    if wrong == [255]:
+        if set(np.unique(label).tolist()) == {0, 255} and num_classes == 2:
+            return "; a 0/255 mask? Save the foreground as 1"
+        return "; 255 often marks unlabelled pixels: then set ignore_index: 255"
+    if wrong == [num_classes]:
+        return f"; ids from 1 instead of 0? Subtract 1, or set num_classes: {num_classes + 1}"
+    if num_classes == 19 and wrong[-1] <= 33:
+        return "; Cityscapes label ids? type: Cityscapes maps files named …_gtFine_labelIds.png"
+    if num_classes <= 64 < wrong[-1] and len(wrong) > 8:
+        return "; grey levels of a picture or a colour mask instead of class ids?"
+    return f"; is num_classes ({num_classes}) too small, or ignore_index wrong?"
+
+
+def _read_bytes(path: str) -> bytes:
+    try:
+        data = Path(path).read_bytes()
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such image file") from None
+    except OSError as error:
+        raise DataError(f"{path}: the image cannot be read: {error.strerror}") from error
+    if not data:
+        raise DataError(f"{path}: the image file is empty (0 bytes); copy it again")
+    return data
+
+
+def _refuse_truncated(path: str, data: bytes) -> None:
+    """OpenCV fills what is missing of a cut-off JPEG or PNG with grey and says nothing; Pillow refuses it."""
+    is_jpeg, is_png = data.startswith(b"\xff\xd8"), data.startswith(b"\x89PNG")
+    if not (is_jpeg or is_png) or data.rstrip(b"\0\r\n").endswith((b"\xff\xd9", b"IEND\xaeB`\x82")):
+        return
+    try:
+        with Image.open(path) as image:
+            image.load()
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DataError(f"{path}: the image is damaged or cut off ({error}); copy it again") from error

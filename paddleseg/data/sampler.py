@@ -1,0 +1,96 @@
+"""Which samples make up each training batch.
+
+The order is a pure function of (seed, epoch), and the randomness of a sample one of (seed, epoch, index);
+neither depends on the worker that loads it, on the number of processes or on where a run was resumed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from paddleseg.data.datasets.base import SampleKey
+from paddleseg.errors import DataError
+
+__all__ = ["TrainBatchSampler"]
+
+# First numbers of the random streams that a seed is split into.
+ORDER_STREAM, AUGMENTATION_STREAM = 0, 1
+
+
+class TrainBatchSampler:
+    """Endless shuffled epochs cut into batches, from any iteration on.
+
+    Each epoch has its own order. The ranks take neighbouring parts of each global batch; the samples that do
+    not fill the last global batch of an epoch are left out.
+
+    Args:
+        length: Samples in the data set.
+        batch_size: Samples a rank and iteration.
+        seed: Fixes order and augmentation.
+        rank: This process.
+        world_size: All processes.
+        start_iteration: Iterations done already, by a resumed run.
+        iterations: Iterations of the whole run.
+        shuffle: False keeps the order of the data set.
+
+    Raises:
+        DataError: The data set does not fill one global batch.
+    """
+
+    def __init__(
+        self,
+        length: int,
+        *,
+        batch_size: int,
+        seed: int,
+        iterations: int,
+        rank: int = 0,
+        world_size: int = 1,
+        start_iteration: int = 0,
+        shuffle: bool = True,
+    ) -> None:
+        self.global_batch = batch_size * world_size
+        if length < self.global_batch:
+            raise DataError(
+                f"the training set has {length} samples, fewer than the {self.global_batch} of one iteration "
+                f"(batch_size {batch_size} × {world_size} processes); lower batch_size or add images"
+            )
+        self.length = length
+        self.batch_size = batch_size
+        self.seed = seed
+        self.rank = rank
+        self.start_iteration = start_iteration
+        self.iterations = iterations
+        self.shuffle = shuffle
+
+    @property
+    def iterations_per_epoch(self) -> int:
+        """Full global batches in an epoch."""
+        return self.length // self.global_batch
+
+    def epoch_of(self, iteration: int) -> int:
+        """The epoch (from 1) that an iteration (from 1) belongs to."""
+        return (iteration - 1) // self.iterations_per_epoch + 1
+
+    def __len__(self) -> int:
+        return max(self.iterations - self.start_iteration, 0)
+
+    def __iter__(self) -> Iterator[list[SampleKey]]:
+        order, order_epoch = np.empty(0, dtype=np.int64), 0
+        for iteration in range(self.start_iteration + 1, self.iterations + 1):
+            epoch = self.epoch_of(iteration)
+            if epoch != order_epoch:
+                order, order_epoch = self._order(epoch), epoch
+            position = (iteration - 1) % self.iterations_per_epoch
+            first = position * self.global_batch + self.rank * self.batch_size
+            yield [self._key(epoch, int(index)) for index in order[first : first + self.batch_size]]
+
+    def _order(self, epoch: int) -> np.ndarray:
+        if not self.shuffle:
+            return np.arange(self.length)
+        return np.random.default_rng((self.seed, ORDER_STREAM, epoch)).permutation(self.length)
+
+    def _key(self, epoch: int, index: int) -> SampleKey:
+        return SampleKey(index, (self.seed, AUGMENTATION_STREAM, epoch, index))

@@ -1,0 +1,37 @@
+"""Transforms one after another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from paddleseg.data.transforms.sample import Sample, Transform
+
+__all__ = ["Compose", "is_invertible"]
+
+
+class Compose:
+    """Applies transforms in order; an empty list leaves the sample as it is.
+
+    Args:
+        transforms: Callables ``(sample, rng) -> sample``.
+    """
+
+    def __init__(self, transforms: Sequence[Transform]) -> None:
+        self.transforms = tuple(transforms)
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        for transform in self.transforms:
+            sample = transform(sample, rng)
+        return sample
+
+
+def is_invertible(transform: Transform) -> bool:
+    """False for a transform whose class says that a prediction cannot be brought back through it.
+
+    Crops and random flips say so with ``invertible = False``; they belong to training only.
+    """
+    if isinstance(transform, Compose):
+        return all(is_invertible(part) for part in transform.transforms)
+    return getattr(transform, "invertible", True)

@@ -1,0 +1,57 @@
+"""What a transform receives and returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["ImageArray", "LabelArray", "Sample", "Transform", "Undo"]
+
+ImageArray: TypeAlias = NDArray[np.float32]
+LabelArray: TypeAlias = NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Undo:
+    """One geometric step that a prediction must go back through.
+
+    Attributes:
+        kind: ``"resize"`` is undone by resizing to ``size``; ``"padding"`` by keeping the top-left
+            ``size`` pixels.
+        size: (height, width) before the step.
+    """
+
+    kind: Literal["resize", "padding"]
+    size: tuple[int, int]
+
+
+@dataclass
+class Sample:
+    """One image on its way through the transforms.
+
+    Attributes:
+        image: [H, W, C] float32; RGB or one channel; 0..255 until ``Normalize``.
+        label: [H, W] int32 class ids; None in prediction, and where the label must keep its size.
+        undo: The steps taken so far, in order of application.
+        image_path: Where the image came from, for messages.
+        label_path: Where the label came from.
+    """
+
+    image: ImageArray
+    label: LabelArray | None = None
+    undo: list[Undo] = field(default_factory=list)
+    image_path: str = ""
+    label_path: str | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the image now."""
+        height, width = self.image.shape[:2]
+        return height, width
+
+
+Transform: TypeAlias = Callable[[Sample, np.random.Generator], Sample]

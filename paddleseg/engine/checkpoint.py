@@ -1,0 +1,183 @@
+"""Training checkpoints: ``iter_N/`` folders as PaddleSeg lays them out.
+
+``model.pdparams`` and ``model.pdopt`` hold arrays; ``state.json`` holds the counters. A folder appears
+under its name only when it is complete.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import paddle
+from paddle import nn
+
+from paddleseg.errors import CheckpointError, OutputError, WeightsError
+from paddleseg.models.safe_pickle import read_arrays
+from paddleseg.models.weights import load_weights
+
+__all__ = [
+    "BEST_MODEL",
+    "TrainState",
+    "checkpoint_folders",
+    "load_checkpoint",
+    "save_best_model",
+    "save_checkpoint",
+]
+
+BEST_MODEL = "best_model"
+_PARAMETERS, _OPTIMIZER, _STATE = "model.pdparams", "model.pdopt", "state.json"
+
+
+@dataclass
+class TrainState:
+    """Counters that a resumed run goes on from.
+
+    Attributes:
+        iteration: Iterations done.
+        seed: Seed of order and augmentation.
+        best_miou: Best validation mIoU so far, in [0, 1]; −1 before the first evaluation.
+        best_iteration: Iteration of that evaluation.
+    """
+
+    iteration: int = 0
+    seed: int = 0
+    best_miou: float = -1.0
+    best_iteration: int = 0
+
+
+def save_checkpoint(
+    save_dir: Path, *, model: nn.Layer, optimizer: paddle.optimizer.Optimizer, state: TrainState
+) -> Path:
+    """Writes ``save_dir/iter_N``.
+
+    Args:
+        save_dir: Folder of the run.
+        model: Network in training.
+        optimizer: Its optimiser.
+        state: Counters; ``state.iteration`` is N.
+
+    Returns:
+        The new folder.
+
+    Raises:
+        OutputError: It could not be written; earlier checkpoints are untouched.
+    """
+
+    def write(folder: Path) -> None:
+        paddle.save(model.state_dict(), str(folder / _PARAMETERS))
+        paddle.save(optimizer.state_dict(), str(folder / _OPTIMIZER))
+        (folder / _STATE).write_text(json.dumps(asdict(state), indent=2), encoding="utf-8")
+
+    return _replace_folder(save_dir / f"iter_{state.iteration}", write)
+
+
+def save_best_model(save_dir: Path, *, model: nn.Layer, state: TrainState) -> Path:
+    """Writes ``save_dir/best_model`` in place of an earlier one. Arguments as :func:`save_checkpoint`."""
+
+    def write(folder: Path) -> None:
+        paddle.save(model.state_dict(), str(folder / _PARAMETERS))
+        (folder / _STATE).write_text(json.dumps(asdict(state), indent=2), encoding="utf-8")
+
+    return _replace_folder(save_dir / BEST_MODEL, write)
+
+
+def load_checkpoint(
+    folder: Path, *, model: nn.Layer, optimizer: paddle.optimizer.Optimizer
+) -> TrainState:
+    """Restores what :func:`save_checkpoint` wrote, or the two files of a PaddleSeg checkpoint.
+
+    Args:
+        folder: ``…/iter_N``.
+        model: Network to fill.
+        optimizer: Optimiser to fill.
+
+    Returns:
+        The counters.
+
+    Raises:
+        CheckpointError: A file is missing, damaged or belongs to another model.
+    """
+    for name in (_PARAMETERS, _OPTIMIZER):
+        if not (folder / name).is_file():
+            raise CheckpointError(
+                f"cannot resume from {folder}: there is no {name}; expected a folder iter_N written by train.py"
+            )
+    state = _read_state(folder)
+    try:
+        load_weights(model, str(folder / _PARAMETERS), strict=True)
+        arrays = read_arrays(folder / _OPTIMIZER)
+    except WeightsError as error:
+        raise CheckpointError(f"cannot resume from {folder}: {error}") from error
+    _check_optimizer_arrays(arrays, optimizer, folder)
+    optimizer.set_state_dict(arrays)
+    return state
+
+
+def _read_state(folder: Path) -> TrainState:
+    path = folder / _STATE
+    if path.is_file():
+        try:
+            return TrainState(**json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, TypeError) as error:
+            raise CheckpointError(f"cannot resume from {folder}: {path.name} is damaged ({error})") from error
+    number = folder.name.removeprefix("iter_")
+    if not number.isdigit():
+        raise CheckpointError(
+            f"cannot resume from {folder}: there is no {_STATE}, and the name is not iter_N, so the "
+            "iteration to go on from is unknown"
+        )
+    return TrainState(iteration=int(number))
+
+
+def _check_optimizer_arrays(
+    arrays: dict[str, object], optimizer: paddle.optimizer.Optimizer, folder: Path
+) -> None:
+    known = {name for parameter in optimizer._parameter_list for name in _parameter_names(parameter)}
+    strangers = [
+        key
+        for key in arrays
+        if key not in ("LR_Scheduler", "master_weights") and not any(key.startswith(n) for n in known)
+    ]
+    if strangers:
+        raise CheckpointError(
+            f"cannot resume from {folder}: {_OPTIMIZER} holds '{strangers[0]}' and {len(strangers) - 1} more "
+            "entries for parameters that this model does not have; was it written with another config?"
+        )
+
+
+def _parameter_names(parameter: object) -> list[str]:
+    if isinstance(parameter, dict):
+        return [p.name for p in parameter["params"]]
+    return [parameter.name]  # type: ignore[attr-defined]
+
+
+def checkpoint_folders(save_dir: Path) -> dict[int, Path]:
+    """Returns the ``iter_N`` folders below a run's folder by their N."""
+    numbers = {path: path.name.removeprefix("iter_") for path in save_dir.glob("iter_*")}
+    return {
+        int(number): path
+        for path, number in numbers.items()
+        if number.isdigit() and (path / _PARAMETERS).is_file()
+    }
+
+
+def _replace_folder(target: Path, write: Callable[[Path], None]) -> Path:
+    """Fills a temporary sibling, then renames it to ``target``."""
+    temporary = target.with_name(f".{target.name}.tmp-{os.getpid()}")
+    try:
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        write(temporary)
+        shutil.rmtree(target, ignore_errors=True)
+        temporary.rename(target)
+    except (OSError, RuntimeError) as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise OutputError(
+            f"cannot write the checkpoint {target}: {error}; earlier checkpoints are untouched"
+        ) from error
+    return target

@@ -1,0 +1,197 @@
+"""Predicts images and writes three pictures for each."""
+
+from __future__ import annotations
+
+import glob
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from paddleseg.data.images import read_image
+from paddleseg.data.transforms import Compose, Sample
+from paddleseg.errors import DataError, UsageError
+from paddleseg.inference import (
+    InferenceOptions,
+    Predict,
+    infer_logits,
+    to_labels,
+    undo_transforms,
+)
+from paddleseg.log import get_logger
+from paddleseg.visualise import overlay, write_image, write_palette_image
+
+__all__ = ["ImageFile", "PredictionFolders", "find_images", "predict_images"]
+
+_IMAGE_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+_LIST_SUFFIXES = {".txt", ".lst", ".csv"}
+_logger = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """An image to predict.
+
+    Attributes:
+        path: Where it is.
+        name: Relative path of its results, without a suffix.
+    """
+
+    path: Path
+    name: str
+
+
+@dataclass(frozen=True)
+class PredictionFolders:
+    """Where the three pictures go, named as PaddleSeg names them."""
+
+    save_dir: Path
+
+    @property
+    def label(self) -> Path:
+        return self.save_dir / "label"
+
+    @property
+    def pseudo_color(self) -> Path:
+        return self.save_dir / "pseudo_color_prediction"
+
+    @property
+    def added(self) -> Path:
+        return self.save_dir / "added_prediction"
+
+
+def find_images(image_path: str, *, separator: str = " ") -> list[ImageFile]:
+    """Finds the images that the user means.
+
+    Args:
+        image_path: One image, a folder (searched with its subfolders), a list file (.txt: one image a
+            line, relative to the file's folder; what follows the separator is not looked at), or a glob.
+        separator: Between the columns of a list file.
+
+    Returns:
+        The images in a stable order, each with a name of its own.
+
+    Raises:
+        UsageError: Nothing is there.
+    """
+    path = Path(image_path)
+    if path.is_dir():
+        root = path
+        files = sorted(f for f in path.rglob("*") if f.is_file() and f.suffix.lower() in _IMAGE_SUFFIXES)
+    elif path.is_file() and path.suffix.lower() in _LIST_SUFFIXES:
+        root = path.parent
+        files = [root / line.split(separator)[0] for line in _lines(path)]
+    elif path.is_file():
+        root, files = path.parent, [path]
+    else:
+        files = [Path(f) for f in sorted(glob.glob(image_path, recursive=True)) if Path(f).is_file()]
+        root = Path(_fixed_part(image_path))
+    if not files:
+        raise UsageError(
+            f"--image_path {image_path}: no image found; expected an image, a folder with images "
+            f"({', '.join(sorted(_IMAGE_SUFFIXES))}), a .txt list with one image a line, or a glob"
+        )
+    return list(_named(dict.fromkeys(files), root))
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"--image_path {path}: cannot be read as a list of images ({error})") from error
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def _fixed_part(pattern: str) -> str:
+    """The folders of a glob before its first wildcard."""
+    parts = Path(pattern).parts
+    fixed = next((i for i, part in enumerate(parts) if glob.has_magic(part)), len(parts))
+    return str(Path(*parts[:fixed])) if fixed else "."
+
+
+def _named(files: Sequence[Path] | dict[Path, None], root: Path) -> Iterator[ImageFile]:
+    """Names results after their images; two images that differ in the suffix alone keep it in the name."""
+    relative = {
+        path: path.relative_to(root) if path.is_relative_to(root) else Path(path.name) for path in files
+    }
+    stems = Counter(name.with_suffix("") for name in relative.values())
+    taken: Counter[str] = Counter()
+    for path, name in relative.items():
+        stem = name.with_suffix("")
+        unique = str(stem if stems[stem] == 1 else name.with_name(name.name.replace(".", "_")))
+        taken[unique] += 1
+        yield ImageFile(path, unique if taken[unique] == 1 else f"{unique}_{taken[unique]}")
+
+
+def predict_images(
+    predict: Predict,
+    transforms: Compose,
+    images: Sequence[ImageFile],
+    folders: PredictionFolders,
+    *,
+    img_channels: int,
+    options: InferenceOptions,
+    palette: npt.NDArray[np.uint8],
+    progress: bool,
+) -> list[ImageFile]:
+    """Predicts image after image; one that cannot be read is reported and the rest go on.
+
+    Args:
+        predict: The model as a function on arrays.
+        transforms: Those of evaluation.
+        images: What to predict.
+        folders: Where the pictures go.
+        img_channels: Channels that the model takes.
+        options: Sliding window, scales, flips.
+        palette: Colours by class id, 256×3 uint8.
+        progress: Whether to draw a progress bar.
+
+    Returns:
+        The images that failed.
+
+    Raises:
+        OutputError: A picture cannot be written.
+    """
+    failed = []
+    for image in tqdm(images, desc="predict", unit="image", disable=not progress):
+        try:
+            pixels = read_image(str(image.path), img_channels)
+        except DataError as error:
+            _logger.error(f"skipped: {error}")
+            failed.append(image)
+            continue
+        label = predict_label(predict, transforms, pixels, options)
+        picture = np.repeat(pixels, 3, axis=2) if img_channels == 1 else pixels
+        write_image(folders.label / f"{image.name}.png", label)
+        write_palette_image(folders.pseudo_color / f"{image.name}.png", label, palette)
+        write_image(
+            folders.added / f"{image.name}.png", overlay(picture.astype(np.uint8), label, palette)
+        )
+    return failed
+
+
+def predict_label(
+    predict: Predict,
+    transforms: Compose,
+    pixels: npt.NDArray[np.float32],
+    options: InferenceOptions,
+) -> npt.NDArray[np.uint8]:
+    """Class ids of one image at its own size.
+
+    Args:
+        predict: The model as a function on arrays.
+        transforms: Those of evaluation.
+        pixels: H×W×C float32, 0..255.
+        options: Sliding window, scales, flips.
+
+    Returns:
+        H×W uint8.
+    """
+    # Evaluation transforms do not draw random numbers; the generator is what their signature asks for.
+    sample = transforms(Sample(pixels), np.random.default_rng(0))
+    batch = np.ascontiguousarray(sample.image.transpose(2, 0, 1)[None])
+    return to_labels(undo_transforms(infer_logits(predict, batch, options), sample.undo)).astype(np.uint8)

@@ -1,0 +1,208 @@
+"""The mathematics of the losses: pure functions of tensors, which never write to their inputs.
+
+Everything is computed in float32, whatever the logits' type. Nothing reads a value back to the host, so a
+step on a GPU does not wait for the loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import paddle
+import paddle.nn.functional as F
+from paddle import Tensor
+
+__all__ = [
+    "as_float32",
+    "as_labels",
+    "class_members",
+    "dice_loss",
+    "jaccard_weights",
+    "lovasz_softmax",
+    "ohem_kept",
+    "pixel_cross_entropy",
+    "pixel_weights",
+]
+
+DICE_EPS = 1e-8
+
+
+def as_float32(values: Tensor) -> Tensor:
+    """Casts to float32, without a copy where it is float32 already."""
+    return values if values.dtype == paddle.float32 else values.astype("float32")
+
+
+def as_labels(labels: Tensor, logits: Tensor) -> Tensor:
+    """Checks that the labels fit the logits, and casts them to int64.
+
+    Args:
+        labels: N×H×W, integers.
+        logits: N×C×H×W.
+
+    Raises:
+        ValueError: The shapes disagree.
+    """
+    batch, _, height, width = logits.shape
+    if list(labels.shape) != [batch, height, width]:
+        raise ValueError(
+            f"labels of shape {list(labels.shape)} do not fit logits of shape {list(logits.shape)}; "
+            f"expected {[batch, height, width]}"
+        )
+    return labels if labels.dtype == paddle.int64 else labels.astype("int64")
+
+
+def pixel_cross_entropy(logits: Tensor, labels: Tensor, *, ignore_index: int) -> Tensor:
+    """Cross-entropy of every pixel.
+
+    Args:
+        logits: N×C×H×W, any float type.
+        labels: N×H×W int64, 0..C−1 or ``ignore_index``.
+        ignore_index: The label of pixels that do not count.
+
+    Returns:
+        N×H×W float32: −log softmax at the true class, 0 at ignored pixels.
+    """
+    loss = F.cross_entropy(
+        as_float32(logits), labels.unsqueeze(1), axis=1, ignore_index=ignore_index, reduction="none"
+    )
+    return loss.squeeze(1)
+
+
+def pixel_weights(labels: Tensor, valid: Tensor, weight: Sequence[float]) -> Tensor:
+    """The class weight of every pixel.
+
+    Args:
+        labels: N×H×W int64.
+        valid: N×H×W bool; other pixels read the weight of class 0.
+        weight: One weight a class.
+
+    Returns:
+        N×H×W float32.
+    """
+    safe = paddle.where(valid, labels, paddle.zeros_like(labels))
+    table = paddle.to_tensor(list(weight), dtype="float32")
+    return paddle.gather(table, safe.flatten()).reshape(labels.shape)
+
+
+@paddle.no_grad()
+def ohem_kept(probability: Tensor, valid: Tensor, *, thresh: float, min_kept: int) -> Tensor:
+    """The pixels that online hard example mining keeps.
+
+    A pixel is kept when its true class has a probability strictly below the threshold: ``thresh``, or the
+    ``min_kept``-th smallest probability of the batch where that is larger. Nothing is mined away where the
+    batch has ``min_kept`` valid pixels or fewer. Source: PaddleSeg's ``OhemCrossEntropyLoss``.
+
+    Args:
+        probability: Any shape, float32: the probability of the true class.
+        valid: The same shape, bool: the pixels that are not ignored.
+        thresh: Probability at which a pixel is easy.
+        min_kept: How many pixels the threshold must let through, about; counted over the whole batch. 0: the
+            threshold is ``thresh``.
+
+    Returns:
+        The same shape, bool; never true at an ignored pixel.
+    """
+    if min_kept >= probability.size:
+        return valid
+    kept = probability < thresh
+    if min_kept > 0:
+        # Ignored pixels sort behind every probability, so they never set the threshold while mining is on.
+        candidates = paddle.where(valid, probability, paddle.full_like(probability, 2.0)).flatten()
+        smallest, _ = paddle.kthvalue(candidates, min_kept)
+        mining_off = valid.astype("int64").sum() <= min_kept
+        kept = kept | (probability < smallest) | mining_off
+    return kept & valid
+
+
+def class_members(labels: Tensor, num_classes: int, *, ignore_index: int) -> Tensor:
+    """One-hot labels, laid out as the logits are.
+
+    Returns:
+        N×C×H×W bool; false in every class at ignored pixels.
+    """
+    nothing = paddle.full_like(labels, -1)
+    known = paddle.where(labels != ignore_index, labels, nothing).unsqueeze(1)
+    return known == paddle.arange(num_classes, dtype="int64").reshape([1, num_classes, 1, 1])
+
+
+def dice_loss(logits: Tensor, labels: Tensor, *, ignore_index: int, smooth: float) -> Tensor:
+    """Soft Dice loss of every class, a mean over the images.
+
+    It is 1 − (2·|P∩T| + smooth) / (|P| + |T| + smooth + 1e-8), P the probabilities and T the truth.
+    Source: V-Net (arXiv 1606.04797), section 3, as in PaddleSeg's ``DiceLoss``.
+
+    Args:
+        logits: N×C×H×W, any float type.
+        labels: N×H×W int64.
+        ignore_index: The label of pixels that do not count.
+        smooth: Added to both sides of the fraction.
+
+    Returns:
+        [C] float32; all 0 when every pixel is ignored.
+    """
+    valid = labels != ignore_index
+    truth = class_members(labels, logits.shape[1], ignore_index=ignore_index).astype("float32")
+    prediction = F.softmax(as_float32(logits), axis=1) * valid.unsqueeze(1).astype("float32")
+    common = (prediction * truth).sum(axis=[2, 3])
+    total = prediction.sum(axis=[2, 3]) + truth.sum(axis=[2, 3])
+    loss = 1.0 - (2.0 * common + smooth) / (total + smooth + DICE_EPS)
+    return loss.mean(axis=0) * valid.any().astype("float32")
+
+
+@paddle.no_grad()
+def jaccard_weights(errors: Tensor, member: Tensor) -> Tensor:
+    """The gradient of the Lovász extension of the Jaccard loss of one class.
+
+    Algorithm 1 of arXiv 1705.08790 takes differences of neighbouring Jaccard values, which cancel in float32.
+    Written out, the k-th difference in order of falling error is 1/union where pixel k belongs to the class
+    and rest/(union·(union−1)) where it does not: rest = class pixels still to come, union = class pixels plus
+    the others seen up to k.
+
+    Args:
+        errors: [P] float32, at least 0.
+        member: [P] bool: the pixels of the class.
+
+    Returns:
+        [P] float32, in the order of ``errors``.
+    """
+    order = paddle.argsort(errors, descending=True)
+    belongs = paddle.gather(member.astype("int64"), order)
+    seen = paddle.cumsum(belongs)
+    rest = (belongs.sum() - seen).astype("float32")
+    position = paddle.arange(1, belongs.shape[0] + 1, dtype="int64")
+    union = (belongs.sum() + position - seen).astype("float32")
+    inside = 1.0 / union
+    outside = rest / (union * paddle.clip(union - 1.0, min=1.0))
+    # A union of 1 at a pixel outside: the class is absent, and its largest error is the whole loss.
+    weights = paddle.where((belongs > 0) | (union == 1.0), inside, outside)
+    return paddle.scatter(paddle.zeros_like(errors), order, weights)
+
+
+def lovasz_softmax(
+    logits: Tensor, labels: Tensor, *, ignore_index: int, classes: Sequence[int]
+) -> tuple[Tensor, Tensor]:
+    """The Lovász-softmax loss of each class over all valid pixels of the batch.
+
+    Source: Berman et al., CVPR 2018 (arXiv 1705.08790), section 3.
+
+    Args:
+        logits: N×C×H×W, any float type.
+        labels: N×H×W int64.
+        ignore_index: The label of pixels that do not count.
+        classes: The K classes wanted.
+
+    Returns:
+        The losses ([K] float32) and which classes have pixels ([K] bool).
+    """
+    valid = labels != ignore_index
+    losses, present = [], []
+    # unbind, not slices: the gradient of each slice would be a tensor of the full size.
+    by_class = F.softmax(as_float32(logits), axis=1).unbind(axis=1)
+    for index in classes:
+        member = (labels == index) & valid
+        error = paddle.where(member, 1.0 - by_class[index], by_class[index])
+        # Ignored pixels have no error: they sort last, where they add nothing to the loss.
+        error = paddle.where(valid, error, paddle.zeros_like(error)).flatten()
+        losses.append((error * jaccard_weights(error.detach(), member.flatten())).sum())
+        present.append(member.any())
+    return paddle.stack(losses), paddle.stack(present)

@@ -1,0 +1,53 @@
+"""What every test may use. The run-time settings come first: test modules import the framework."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from paddleseg import runtime
+
+runtime.configure()
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def root_dir() -> Path:
+    """The checkout."""
+    return ROOT
+
+
+@pytest.fixture
+def shared_dir() -> Path:
+    """The folder of shared material beside the checkout; the test skips where it is missing."""
+    folder = ROOT.parent / "shared"
+    if not folder.is_dir():
+        pytest.skip("needs the folder ../shared beside the checkout")
+    return folder
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """A generator that gives the same numbers in every run."""
+    return np.random.default_rng(20261122)
+
+
+@pytest.fixture(autouse=True)
+def _restore_logging() -> Iterator[None]:
+    """Undoes what a program under test set up, so that caplog works in the next test."""
+    logger = logging.getLogger("paddleseg")
+    handlers, level, propagate = list(logger.handlers), logger.level, logger.propagate
+    yield
+    for handler in logger.handlers:
+        if handler not in handlers:
+            with contextlib.suppress(OSError):  # a log on a full disk, as some tests have it
+                handler.close()
+    logger.handlers[:] = handlers
+    logger.setLevel(level)
+    logger.propagate = propagate

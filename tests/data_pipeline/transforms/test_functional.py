@@ -1,0 +1,107 @@
+"""Pixel arithmetic against Pillow (what the reference calls) and against values worked out by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image, ImageEnhance
+
+from paddleseg.data.transforms import functional
+
+
+def byte_picture(size: tuple[int, int] = (60, 90)) -> np.ndarray:
+    """A smooth colourful picture with some noise."""
+    rows, columns = np.mgrid[: size[0], : size[1]].astype(np.float64)
+    planes = [120 + 110 * np.sin(rows / 13 + phase) * np.cos(columns / 17 - phase) for phase in (0, 1, 2)]
+    noise = np.random.default_rng(3).normal(0, 6, (*size, 3))
+    return np.clip(np.stack(planes, axis=-1) + noise, 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("factor", [0.0, 0.6, 0.93, 1.0, 1.4])
+@pytest.mark.parametrize(
+    ("ours", "pillow"),
+    [
+        (functional.adjust_brightness, ImageEnhance.Brightness),
+        (functional.adjust_contrast, ImageEnhance.Contrast),
+        (functional.adjust_saturation, ImageEnhance.Color),
+        (functional.adjust_sharpness, ImageEnhance.Sharpness),
+    ],
+)
+def test_enhancement_equals_pillow(ours, pillow, factor: float) -> None:
+    image = byte_picture()
+    wanted = np.asarray(pillow(Image.fromarray(image)).enhance(factor)).astype(int)
+    difference = np.abs(ours(image, factor) - wanted)
+    # OpenCV's and Pillow's fixed-point grey differ by one level on rare pixels.
+    assert difference.max() <= 1
+    assert difference.mean() < 0.01
+
+
+@pytest.mark.parametrize("delta", [-18.0, -3.7, 0.0, 5.5, 18.0])
+def test_hue_follows_pillow_in_units_of_256(delta: float) -> None:
+    image = byte_picture()
+    hsv = np.array(Image.fromarray(image).convert("HSV"))
+    hsv[..., 0] = ((hsv[..., 0] + delta).astype(int) % 256).astype(np.uint8)
+    wanted = np.asarray(Image.frombytes("HSV", image.shape[1::-1], hsv.tobytes()).convert("RGB")).astype(int)
+    assert np.abs(functional.shift_hue(image, delta) - wanted).mean() < 1.5
+
+
+def test_hue_of_a_third_of_the_circle_turns_red_into_green() -> None:
+    red = np.array([[[200, 0, 0]]], dtype=np.uint8)
+    np.testing.assert_allclose(functional.shift_hue(red, 256 / 3), [[[0, 200, 0]]], atol=3)
+
+
+def test_brightness_truncates_and_clips() -> None:
+    image = np.array([[[3, 100, 200]]], dtype=np.uint8)
+    # 3·1.5 = 4.5 → 4; 100·1.5 = 150; 200·1.5 = 300 → 255
+    assert functional.adjust_brightness(image, 1.5).tolist() == [[[4, 150, 255]]]
+
+
+def test_contrast_of_one_channel_blends_with_the_rounded_mean() -> None:
+    image = np.array([[[10], [21]]], dtype=np.uint8)
+    # The mean 15.5 rounds to 16: 16 + 0.5·(10 − 16) = 13; 16 + 0.5·(21 − 16) = 18.5 → 18
+    assert functional.adjust_contrast(image, 0.5).tolist() == [[[13], [18]]]
+
+
+def test_normalize_by_hand() -> None:
+    image = np.array([[[0, 127.5, 255]]], dtype=np.float32)
+    result = functional.normalize(image, [0.5, 0.5, 0.25], [0.5, 0.25, 0.5])
+    assert result.dtype == np.float32
+    assert result.tolist() == [[[-1.0, 0.0, 1.5]]]
+
+
+def test_bilinear_resize_samples_at_half_pixel_centres() -> None:
+    image = np.array([[[0.0], [100.0]]], dtype=np.float32)
+    # Output centres at −0.25, 0.25, 0.75, 1.25 input pixels; the border is repeated.
+    assert functional.resize_image(image, (1, 4)).ravel().tolist() == [0.0, 25.0, 75.0, 100.0]
+
+
+def test_label_resize_makes_no_new_classes_and_keeps_large_ids() -> None:
+    label = np.array([[0, 70000], [255, 3]], dtype=np.int32)
+    resized = functional.resize_label(label, (4, 4))
+    assert resized.dtype == np.int32
+    assert resized.tolist() == [[0, 0, 70000, 70000]] * 2 + [[255, 255, 3, 3]] * 2
+
+
+def test_padding_is_at_the_bottom_and_the_right() -> None:
+    label = np.array([[1, 2]], dtype=np.int32)
+    assert functional.pad_bottom_right(label, (2, 3), 255).tolist() == [[1, 2, 255], [255, 255, 255]]
+
+
+@pytest.mark.parametrize(
+    ("function", "side", "wanted"),
+    [
+        (functional.size_with_long_side, 50, (25, 50)),
+        (functional.size_with_short_side, 50, (50, 100)),
+        (functional.size_with_long_side, 1, (1, 1)),
+    ],
+)
+def test_sizes_keep_the_proportions(function, side: int, wanted: tuple[int, int]) -> None:
+    assert function((100, 200), side) == wanted
+
+
+def test_batch_of_one_puts_channels_first() -> None:
+    image = np.arange(12, dtype=np.float32).reshape(2, 2, 3)
+    batch = functional.to_batch_of_one(image)
+    assert batch.shape == (1, 3, 2, 2)
+    assert batch[0, 1].tolist() == [[1.0, 4.0], [7.0, 10.0]]
+    assert batch.flags.c_contiguous

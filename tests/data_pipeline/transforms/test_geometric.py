@@ -1,0 +1,104 @@
+"""Flip, padding and crop on arrays small enough to write out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from paddleseg.data.transforms import Padding, RandomHorizontalFlip, RandomPaddingCrop, Sample, Undo
+from paddleseg.errors import DataError
+
+
+def coded(height: int, width: int) -> Sample:
+    """Every pixel of image and label holds its own number."""
+    label = np.arange(height * width, dtype=np.int32).reshape(height, width)
+    return Sample(np.repeat(label[..., None], 3, axis=2).astype(np.float32), label, image_path="a.png")
+
+
+def test_flip_mirrors_both(rng: np.random.Generator) -> None:
+    result = RandomHorizontalFlip(1.0)(coded(2, 3), rng)
+    assert result.label.tolist() == [[2, 1, 0], [5, 4, 3]]
+    assert result.image[..., 1].tolist() == result.label.tolist()
+
+
+def test_flip_happens_as_often_as_asked() -> None:
+    flip, rng = RandomHorizontalFlip(0.3), np.random.default_rng(0)
+    flipped = sum(flip(coded(1, 2), rng).label[0, 0] == 1 for _ in range(1000))
+    # Binomial(1000, 0.3) has a standard deviation of 14.5.
+    assert 240 < flipped < 360
+    assert RandomHorizontalFlip(0)(coded(1, 2), rng).label[0, 0] == 0
+
+
+def test_padding_by_hand(rng: np.random.Generator) -> None:
+    result = Padding([3, 2])(coded(1, 2), rng)
+    assert result.label.tolist() == [[0, 1, 255], [255, 255, 255]]
+    assert result.image[..., 0].tolist() == [[0, 1, 127.5], [127.5, 127.5, 127.5]]
+    assert result.undo == [Undo("padding", (1, 2))]
+
+
+def test_padding_to_a_square_and_with_other_values(rng: np.random.Generator) -> None:
+    result = Padding(2, im_padding_value=7, label_padding_value=-1)(coded(1, 2), rng)
+    assert result.label.tolist() == [[0, 1], [-1, -1]]
+    assert result.image[1, 0].tolist() == [7, 7, 7]
+
+
+def test_padding_of_a_larger_image_names_it(rng: np.random.Generator) -> None:
+    with pytest.raises(DataError, match=r"a\.png: Padding: the image has 4×3 pixels.*\[3, 5\]"):
+        Padding([3, 5])(coded(3, 4), rng)
+
+
+def test_crop_cuts_a_window_of_the_image() -> None:
+    crop, rng = RandomPaddingCrop([3, 2]), np.random.default_rng(0)
+    corners = set()
+    for _ in range(300):
+        result = crop(coded(4, 5), rng)
+        top, left = divmod(int(result.label[0, 0]), 5)
+        corners.add((top, left))
+        assert result.label.tolist() == [[5 * (top + r) + left + c for c in range(3)] for r in range(2)]
+        assert (result.image[..., 2] == result.label).all()
+    assert corners == {(top, left) for top in range(3) for left in range(3)}
+
+
+def test_crop_larger_than_the_image_pads_at_the_bottom_and_the_right(rng: np.random.Generator) -> None:
+    result = RandomPaddingCrop([3, 2])(coded(1, 2), rng)
+    assert result.label.tolist() == [[0, 1, 255], [255, 255, 255]]
+    assert result.image[..., 0].tolist() == [[0, 1, 127.5], [127.5, 127.5, 127.5]]
+
+
+def test_crop_larger_on_one_side_pads_that_side_only(rng: np.random.Generator) -> None:
+    result = RandomPaddingCrop([2, 3])(coded(2, 4), rng)
+    assert (result.label[2] == 255).all()
+    assert (result.label[:2] < 8).all()
+
+
+def test_category_limit_looks_for_a_mixed_window() -> None:
+    label = np.zeros((4, 100), dtype=np.int32)
+    label[:, 90:] = 1
+    label[:, 97:] = 255
+    sample, crop = Sample(np.zeros((4, 100, 3), np.float32), label), {"crop_size": [10, 4]}
+    limited = RandomPaddingCrop(**crop, category_max_ratio=0.75, loop_times=1000)
+    for seed in range(10):
+        counts = np.bincount(limited(sample, np.random.default_rng(seed)).label.ravel(), minlength=2)[:2]
+        assert counts.max() / counts.sum() < 0.75
+    free = RandomPaddingCrop(**crop)
+    assert any(np.ptp(free(sample, np.random.default_rng(seed)).label) == 0 for seed in range(10))
+
+
+@pytest.mark.parametrize(
+    ("component", "parameters", "named"),
+    [
+        (RandomHorizontalFlip, {"prob": 1.5}, "prob"),
+        (Padding, {"target_size": [10]}, "target_size"),
+        (Padding, {"target_size": 0}, "target_size"),
+        (Padding, {"target_size": 8, "label_padding_value": 2.5}, "label_padding_value"),
+        (Padding, {"target_size": 8, "im_padding_value": [1, 2, 3]}, "im_padding_value"),
+        (RandomPaddingCrop, {"crop_size": 769}, "crop_size"),
+        (RandomPaddingCrop, {"category_max_ratio": 0}, "category_max_ratio"),
+        (RandomPaddingCrop, {"loop_times": 0}, "loop_times"),
+    ],
+)
+def test_bad_parameters_are_named(component: Any, parameters: dict[str, Any], named: str) -> None:
+    with pytest.raises(ValueError, match=named):
+        component(**parameters)

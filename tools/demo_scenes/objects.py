@@ -1,0 +1,349 @@
+"""What stands in the street. Each function paints one thing at a place in the world, lengths in metres."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from demo_scenes import labels
+from demo_scenes.canvas import Camera, Canvas, Colour, Point
+from demo_scenes.ground import leaf_colour
+from demo_scenes.textures import any_colour, facade, fence, foliage, shade, tinted_grey
+
+__all__ = [
+    "paint_building",
+    "paint_car",
+    "paint_fence",
+    "paint_hedge",
+    "paint_person",
+    "paint_post",
+    "paint_tree",
+]
+
+_NEAREST = 1.2
+_GLASS: Colour = (38.0, 46.0, 56.0)
+_TYRE: Colour = (24.0, 24.0, 26.0)
+
+
+def _wall(camera: Camera, x: float, near: float, far: float, top: float) -> list[Point]:
+    """Corners of an upright wall along the street: far end first on the texture's left."""
+    return camera.project_all([(x, top, far), (x, top, near), (x, 0, near), (x, 0, far)])
+
+
+def _front(camera: Camera, left: float, right: float, bottom: float, top: float, z: float) -> list[Point]:
+    """Corners of an upright rectangle that faces the camera."""
+    return camera.project_all([(left, top, z), (right, top, z), (right, bottom, z), (left, bottom, z)])
+
+
+def paint_building(
+    canvas: Canvas,
+    camera: Camera,
+    rng: np.random.Generator,
+    *,
+    x: float,
+    side: int,
+    near: float,
+    far: float,
+    lit: float,
+) -> None:
+    """A house along the street: the wall towards the street and the end wall towards the camera.
+
+    Args:
+        canvas: The picture.
+        camera: The camera.
+        rng: The scene's generator.
+        x: Position of the street wall.
+        side: -1 on the left of the street, 1 on the right.
+        near: Distance of the near end.
+        far: Distance of the far end.
+        lit: Brightness of the street wall relative to the end wall.
+    """
+    storeys = int(rng.integers(2, 7))
+    top = storeys * rng.uniform(2.7, 3.4)
+    pick = rng.uniform()
+    if pick < 0.45:
+        colour = tinted_grey(rng, 70, 200, 18)
+    elif pick < 0.75:
+        colour = (rng.uniform(110, 190), rng.uniform(70, 120), rng.uniform(50, 95))
+    else:
+        colour = shade(any_colour(rng), 0.9)
+    near = max(near, _NEAREST)
+    bays = max(1, round((far - near) / 2.6))
+    wall = facade(rng, colour, storeys, bays)
+    end = facade(rng, colour, storeys, 4)
+    depth = (near + far) / 2
+    canvas.quad(_wall(camera, x, near, far, top), wall * lit, label=labels.BUILDING, depth=depth)
+    left, right = sorted((x, x + side * 11.0))
+    canvas.quad(_front(camera, left, right, 0, top, near), end, label=labels.BUILDING, depth=near)
+
+
+def paint_fence(
+    canvas: Canvas,
+    camera: Camera,
+    rng: np.random.Generator,
+    *,
+    x: float,
+    near: float,
+    far: float,
+    height: float,
+) -> None:
+    """A fence of bars along the street; what shows between the bars belongs to the fence's label."""
+    near = max(near, _NEAREST)
+    texture, alpha = fence(rng, max(6, round((far - near) * 2.2)))
+    corners = _wall(camera, x, near, far, height)
+    canvas.quad(corners, texture, label=labels.FENCE, depth=(near + far) / 2, alpha=alpha)
+
+
+def paint_tree(
+    canvas: Canvas, camera: Camera, rng: np.random.Generator, *, x: float, z: float, season: float
+) -> None:
+    """A tree: trunk and crown are both vegetation."""
+    scale = camera.focal / z
+    height = rng.uniform(3.6, 6.0)
+    bark = tinted_grey(rng, 45, 85)
+    trunk = _front(camera, x - 0.2, x + 0.2, 0, height, z)
+    canvas.darken(camera.project(x, 0, z), (1.6 * scale, 0.3 * scale), 0.7)
+    canvas.polygon(trunk, bark, label=labels.VEGETATION, depth=z)
+    colour = leaf_colour(rng, season)
+    for _ in range(9):
+        offset, lift, size = rng.uniform(-1.3, 1.3), rng.uniform(-1.0, 1.4), rng.uniform(0.9, 1.5)
+        texture, mask = foliage(rng, shade(colour, rng.uniform(0.8, 1.2)))
+        centre = camera.project(x + offset, height + lift, z)
+        canvas.stamp(centre, (size * scale, size * scale), texture, mask, label=labels.VEGETATION, depth=z)
+
+
+def paint_hedge(
+    canvas: Canvas,
+    camera: Camera,
+    rng: np.random.Generator,
+    *,
+    x: float,
+    z: float,
+    size: float,
+    season: float,
+) -> None:
+    """A row of bushes on the ground, ``size`` metres high."""
+    scale = camera.focal / z
+    colour = leaf_colour(rng, season)
+    canvas.darken(camera.project(x, 0, z), (1.6 * size * scale, 0.25 * size * scale), 0.7)
+    for step in (-0.9, 0.0, 0.9, -0.4, 0.5):
+        texture, mask = foliage(rng, shade(colour, rng.uniform(0.8, 1.2)))
+        half = size * rng.uniform(0.5, 0.65)
+        centre = camera.project(x + step * size, half * 0.8, z)
+        canvas.stamp(
+            centre, (1.3 * half * scale, half * scale), texture, mask, label=labels.VEGETATION, depth=z
+        )
+
+
+def paint_post(
+    canvas: Canvas, camera: Camera, rng: np.random.Generator, *, x: float, z: float, sign: bool
+) -> None:
+    """A lamp post, or a post with a traffic sign.
+
+    Posts too thin to be learnt from a small picture are ``static`` (not evaluated).
+    """
+    half = rng.uniform(0.17, 0.24)
+    height = rng.uniform(2.5, 3.2) if sign else rng.uniform(4.5, 7.0)
+    colour = tinted_grey(rng, 50, 190)
+    label = labels.POLE if z < 9.0 else labels.STATIC
+    scale = camera.focal / z
+    canvas.darken(camera.project(x, 0, z), (0.5 * scale, 0.12 * scale), 0.65)
+    canvas.polygon(_front(camera, x - half, x + half, 0, height, z), colour, label=label, depth=z)
+    bright = _front(camera, x - half, x - 0.3 * half, 0, height, z)
+    canvas.polygon(bright, shade(colour, 1.25), label=label, depth=z)
+    if sign:
+        _paint_sign(canvas, camera.project(x, height, z), rng.uniform(0.5, 0.68) * scale, rng, z)
+    else:
+        arm = rng.uniform(0.8, 1.4) * (-1 if x > 0 else 1)
+        left, right = sorted((x, x + arm))
+        canvas.polygon(_front(camera, left, right, height - 0.3, height, z), colour, label=label, depth=z)
+
+
+def _paint_sign(canvas: Canvas, centre: Point, radius: float, rng: np.random.Generator, depth: float) -> None:
+    """A sign's plate: a shape with a rim and a pictogram."""
+    red, blue, white, yellow = (
+        (190.0, 30.0, 35.0),
+        (30.0, 70.0, 165.0),
+        (225.0, 225.0, 220.0),
+        (225.0, 180.0, 40.0),
+    )
+    rim, face, mark = (
+        (red, white, (25.0, 25.0, 25.0)),
+        (white, blue, white),
+        (white, red, white),
+        (white, yellow, yellow),
+    )[int(rng.integers(4))]
+    corners = int(rng.choice([3, 4, 8, 24]))
+    turn = np.pi / 4 * int(rng.integers(2)) if corners == 4 else -np.pi / 2
+    angles = turn + np.arange(corners) * 2 * np.pi / corners
+    for size, colour in ((1.0, rim), (0.8, face)):
+        plate = [
+            (centre[0] + size * radius * float(np.cos(a)), centre[1] + size * radius * float(np.sin(a)))
+            for a in angles
+        ]
+        canvas.polygon(plate, colour, label=labels.TRAFFIC_SIGN, depth=depth)
+    wide, high = (0.4, 0.13) if rng.uniform() < 0.5 else (0.13, 0.3)
+    canvas.disc(centre, (wide * radius, high * radius), mark, label=labels.TRAFFIC_SIGN, depth=depth)
+
+
+def paint_person(canvas: Canvas, camera: Camera, rng: np.random.Generator, *, x: float, z: float) -> None:
+    """A standing or walking person."""
+    tall = rng.uniform(1.45, 1.9)
+    width = 0.30 * tall
+    coat, trousers = any_colour(rng), shade(any_colour(rng), 0.6)
+    skin = shade((224.0, 178.0, 148.0), rng.uniform(0.4, 1.05))
+    hair = shade((90.0, 65.0, 45.0), rng.uniform(0.3, 1.8))
+    stride = rng.uniform(0.02, 0.11) * tall
+    scale = camera.focal / z
+    canvas.darken(camera.project(x, 0, z), (0.8 * width * scale, 0.2 * width * scale), 0.6)
+
+    def part(points: list[tuple[float, float]], colour: Colour) -> None:
+        corners = camera.project_all([(x + px, py * tall, z) for px, py in points])
+        canvas.polygon(corners, colour, label=labels.PERSON, depth=z)
+
+    for sign, tone in ((-1, 0.8), (1, 1.0)):
+        foot, hip = sign * (stride + 0.12 * width), sign * 0.22 * width
+        leg = [
+            (hip - 0.28 * width, 0.5),
+            (hip + 0.28 * width, 0.5),
+            (foot + 0.2 * width, 0),
+            (foot - 0.2 * width, 0),
+        ]
+        part(leg, shade(trousers, tone))
+    half = 0.5 * width
+    part(
+        [
+            (-0.75 * half, 0.84),
+            (0.75 * half, 0.84),
+            (half, 0.75),
+            (0.8 * half, 0.44),
+            (-0.8 * half, 0.44),
+            (-half, 0.75),
+        ],
+        coat,
+    )
+    for sign in (-1, 1):
+        arm = [
+            (sign * 0.75 * half, 0.82),
+            (sign * 1.15 * half, 0.76),
+            (sign * 1.35 * half, 0.45),
+            (sign * half, 0.45),
+        ]
+        part(arm, shade(coat, 0.78))
+    head = camera.project(x, 0.92 * tall, z)
+    radii = (0.062 * tall * scale, 0.08 * tall * scale)
+    canvas.disc((head[0], head[1] - 0.25 * radii[1]), radii, hair, label=labels.PERSON, depth=z)
+    canvas.disc(head, (0.85 * radii[0], 0.85 * radii[1]), skin, label=labels.PERSON, depth=z)
+
+
+def paint_car(
+    canvas: Canvas, camera: Camera, rng: np.random.Generator, *, x: float, z: float, crossing: bool
+) -> None:
+    """A car made of a body and a cabin.
+
+    Args:
+        canvas: The picture.
+        camera: The camera.
+        rng: The scene's generator.
+        x: Position of its middle.
+        z: Distance of its near end.
+        crossing: Whether it stands across the street, its side towards the camera.
+    """
+    width, length, tall = rng.uniform(1.7, 1.95), rng.uniform(3.8, 4.6), rng.uniform(1.4, 1.85)
+    paint = any_colour(rng) if rng.uniform() < 0.6 else tinted_grey(rng, 25, 230)
+    across, along = (length, width) if crossing else (width, length)
+    left, right, far = x - across / 2, x + across / 2, z + along
+    waist = 0.56 * tall
+    scale = camera.focal / z
+    canvas.darken(camera.project(x, 0, z + 0.3), (0.62 * across * scale, 0.16 * width * scale), 0.45)
+    # The side that the camera sees: the one towards the optical axis.
+    seen = left if x + camera.bend * z * z > camera.lateral else right
+    inner = 0.1 * across
+    cabin = (left + inner, right - inner, z + 0.22 * along, far - 0.12 * along)
+
+    def face(corners: list[Point], colour: Colour) -> None:
+        canvas.polygon(corners, colour, label=labels.CAR, depth=z)
+
+    face(_wall_between(camera, seen, z, far, 0.2, waist), shade(paint, 0.72))
+    if not crossing:
+        for middle in (z + 0.2 * along, z + 0.8 * along):
+            face(_wheel_along(camera, seen, middle), _TYRE)
+    seen_cabin = cabin[0] if seen == left else cabin[1]
+    face(_wall_between(camera, seen_cabin, cabin[2], cabin[3], waist, tall), shade(_GLASS, 1.2))
+    roof = camera.project_all(
+        [
+            (cabin[0], tall, cabin[3]),
+            (cabin[1], tall, cabin[3]),
+            (cabin[1], tall, cabin[2]),
+            (cabin[0], tall, cabin[2]),
+        ]
+    )
+    face(roof, shade(paint, 1.15))
+    bonnet = camera.project_all(
+        [(left, waist, far), (right, waist, far), (right, waist, z), (left, waist, z)]
+    )
+    face(bonnet, shade(paint, 1.1))
+    shoulder = 0.06 * across
+    front = camera.project_all(
+        [
+            (cabin[0] + shoulder, tall, cabin[2]),
+            (cabin[1] - shoulder, tall, cabin[2]),
+            (cabin[1] + shoulder, waist, cabin[2]),
+            (cabin[0] - shoulder, waist, cabin[2]),
+        ]
+    )
+    face(front, paint)
+    pane = camera.project_all(
+        [
+            (cabin[0] + 2 * shoulder, tall - 0.1, cabin[2]),
+            (cabin[1] - 2 * shoulder, tall - 0.1, cabin[2]),
+            (cabin[1] - 0.4 * shoulder, waist + 0.04, cabin[2]),
+            (cabin[0] + 0.4 * shoulder, waist + 0.04, cabin[2]),
+        ]
+    )
+    face(pane, _GLASS)
+    face(_front(camera, left, right, 0.22, waist, z), paint)
+    _paint_car_details(canvas, camera, rng, (left, right, waist, z), paint, crossing)
+
+
+def _paint_car_details(
+    canvas: Canvas,
+    camera: Camera,
+    rng: np.random.Generator,
+    box: tuple[float, float, float, float],
+    paint: Colour,
+    crossing: bool,
+) -> None:
+    """Wheels, and on a rear or a front also bumper, lamps and number plate."""
+    left, right, waist, z = box
+    scale = camera.focal / z
+    across = right - left
+    if crossing:
+        for part in (0.19, 0.81):
+            hub = camera.project(left + part * across, 0.32, z)
+            for size, colour in ((0.34, _TYRE), (0.19, (120.0, 122.0, 126.0))):
+                canvas.disc(hub, (size * scale, size * scale), colour, label=labels.CAR, depth=z)
+        door = _front(camera, left + 0.49 * across, left + 0.505 * across, 0.28, waist, z)
+        canvas.polygon(door, shade(paint, 0.5), label=labels.CAR, depth=z)
+        return
+    lamp: Colour = (200.0, 28.0, 25.0) if rng.uniform() < 0.6 else (240.0, 238.0, 215.0)
+    for start in (0.03, 0.76):
+        tyre = _front(camera, left + start * across, left + (start + 0.21) * across, 0, 0.3, z)
+        canvas.polygon(tyre, _TYRE, label=labels.CAR, depth=z)
+        light = _front(
+            camera, left + start * across, left + (start + 0.2) * across, 0.68 * waist, 0.88 * waist, z
+        )
+        canvas.polygon(light, lamp, label=labels.CAR, depth=z)
+    bumper = _front(camera, left, right, 0.22, 0.42, z)
+    canvas.polygon(bumper, shade(paint, 0.5), label=labels.CAR, depth=z)
+    plate = _front(camera, left + 0.36 * across, left + 0.64 * across, 0.45, 0.58, z)
+    canvas.polygon(plate, (225.0, 225.0, 218.0), label=labels.CAR, depth=z)
+
+
+def _wall_between(camera: Camera, x: float, near: float, far: float, low: float, high: float) -> list[Point]:
+    return camera.project_all([(x, high, far), (x, high, near), (x, low, near), (x, low, far)])
+
+
+def _wheel_along(camera: Camera, x: float, z: float) -> list[Point]:
+    """A wheel seen in perspective on the side of a car."""
+    angles = np.linspace(0, 2 * np.pi, 17)[:-1]
+    return [camera.project(x, 0.32 + 0.33 * float(np.sin(a)), z + 0.33 * float(np.cos(a))) for a in angles]
