@@ -24,6 +24,7 @@ __all__ = [
     "infer_logits",
     "softmax",
     "to_labels",
+    "undo_labels",
     "undo_transforms",
 ]
 
@@ -152,6 +153,24 @@ def undo_transforms(scores: Floats, undo: Sequence[UndoStep]) -> Floats:
         else:
             raise ValueError(f"cannot undo a step of kind {step.kind!r}: expected 'resize' or 'padding'")
     return scores
+
+
+def undo_labels(label: npt.NDArray[np.integer], undo: Sequence[UndoStep]) -> npt.NDArray[np.integer]:
+    """The same as :func:`undo_transforms` for class ids, from a model that ends in argmax.
+
+    Args:
+        label: H×W class ids, uint8 or uint16.
+        undo: The geometric steps in the order in which they were applied.
+
+    Returns:
+        h×w at the original size; resized to the nearest pixel.
+    """
+    for step in reversed(undo):
+        if step.kind == "resize":
+            label = cv2.resize(label, (step.size[1], step.size[0]), interpolation=cv2.INTER_NEAREST_EXACT)
+        else:
+            label = label[: step.size[0], : step.size[1]]
+    return label
 
 
 def to_labels(scores: Floats) -> npt.NDArray[np.uint8] | npt.NDArray[np.uint16]:

@@ -177,17 +177,24 @@ def write_image(path: str | Path, array: npt.NDArray[np.uint8 | np.uint16]) -> N
     _write_whole(Path(path), data.tobytes())
 
 
-def write_palette_image(path: str | Path, label: npt.NDArray[np.uint8], palette: Picture) -> None:
+def write_palette_image(
+    path: str | Path, label: npt.NDArray[np.uint8] | npt.NDArray[np.uint16], palette: Picture
+) -> None:
     """Writes class ids as a PNG that holds the ids and their colours (mode P), whole or not at all.
+
+    Ids above a byte do not fit into a palette image: a label that is not uint8 is written in RGB.
 
     Args:
         path: Where to, ending in .png.
-        label: H×W uint8 ids.
-        palette: Colours by id, at most 256×3.
+        label: H×W ids.
+        palette: Colours by id; at most 256 for a uint8 label.
 
     Raises:
         OutputError: The file cannot be written.
     """
+    if label.dtype != np.uint8:
+        write_image(path, colourise(label, palette))
+        return
     picture = Image.fromarray(label)
     picture.putpalette(palette.tobytes())
     buffer = io.BytesIO()

@@ -148,46 +148,66 @@ def test_no_python_at_all_is_a_clear_error(root_dir: Path, tmp_path: Path) -> No
 
 
 FAKE_PYTHON = """#!/bin/sh
-echo "$@" >> "$CALLS"
+printf '<%s>' "$@" >> "$CALLS"
+echo >> "$CALLS"
 case "$*" in
+    "-m pip show -q paddlepaddle") [ -n "$CPU_BUILD" ] ;;
     "-m pip show -q paddlepaddle-gpu") [ -n "$GPU_BUILD" ] ;;
+    "-m pip install -e .[gpu]") [ -n "$GPU_INDEX" ] ;;
     "- "*) exec {python} "$@" ;;
 esac
 """
 
 
 @pytest.fixture
-def installed(root_dir: Path, tmp_path: Path) -> tuple[Path, dict[str, str], Path]:
-    """A checkout whose .venv has a stand-in for Python that notes how it is called."""
+def fresh(root_dir: Path, tmp_path: Path) -> tuple[Path, dict[str, str], Path]:
+    """A checkout whose .venv has a stand-in for Python that notes its calls; the environment; the notes."""
     checkout = fresh_checkout(root_dir, tmp_path / "checkout")
-    python = checkout / ".venv" / "bin" / "python"
-    python.parent.mkdir(parents=True)
-    python.write_text(FAKE_PYTHON.format(python=sys.executable))
-    python.chmod(0o755)
-    calls = tmp_path / "calls"
-    return checkout, os.environ | {"CALLS": str(calls), "GPU_BUILD": ""}, calls
+    calls, tools = tmp_path / "calls", tmp_path / "tools"
+    fakes = {
+        checkout / ".venv" / "bin" / "python": FAKE_PYTHON.format(python=sys.executable),
+        tools / "nvidia-smi": '#!/bin/sh\n[ -n "$GPU" ]\n',
+    }
+    for file, text in fakes.items():
+        file.parent.mkdir(parents=True)
+        file.write_text(text)
+        file.chmod(0o755)
+    env = os.environ | {"CALLS": str(calls), "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"}
+    return checkout, env | dict.fromkeys(("CPU_BUILD", "GPU_BUILD", "GPU_INDEX", "GPU"), ""), calls
 
 
-def test_installs_once_and_passes_arguments_on(installed: tuple[Path, dict[str, str], Path]) -> None:
-    checkout, env, calls = installed
+def test_installs_once_and_passes_arguments_on(fresh: tuple[Path, dict[str, str], Path]) -> None:
+    checkout, env, calls = fresh
     script = str(checkout / "scripts/test.sh")
     first = run("bash", script, "-k", "two words", cwd=Path("/"), env=env)
     assert first.returncode == 0, first.stderr
     lines = calls.read_text().splitlines()
-    assert "-m pip install -e .[cpu,test]" in lines
-    assert lines[-1].startswith("-m pytest ")
-    assert lines[-1].endswith(" -k two words")
+    assert "<-m><pip><install><-e><.[cpu,test]>" in lines
+    assert lines[-1].startswith("<-m><pytest><--cov=paddleseg>")
+    assert lines[-1].endswith("<-k><two words>")
     calls.unlink()
     second = run("bash", script, cwd=Path("/"), env=env)
     assert ".venv is up to date" in second.stdout
-    assert "pip install" not in calls.read_text()
+    assert "<install>" not in calls.read_text()
     with (checkout / "requirements.txt").open("a") as file:
         file.write("# changed\n")
     run("bash", script, cwd=Path("/"), env=env)
-    assert "pip install" in calls.read_text()
+    assert "<install>" in calls.read_text()
 
 
-def test_a_gpu_build_is_kept(installed: tuple[Path, dict[str, str], Path]) -> None:
-    checkout, env, calls = installed
-    run("bash", str(checkout / "scripts/test.sh"), cwd=Path("/"), env=env | {"GPU_BUILD": "yes"})
-    assert "-m pip install -e .[gpu,test]" in calls.read_text().splitlines()
+@pytest.mark.parametrize(
+    ("machine", "build"),
+    [
+        ({}, "cpu"),
+        ({"GPU": "yes"}, "cpu"),
+        ({"GPU": "yes", "GPU_INDEX": "yes"}, "gpu"),
+        ({"GPU": "yes", "GPU_INDEX": "yes", "CPU_BUILD": "yes"}, "cpu"),
+        ({"GPU_BUILD": "yes"}, "gpu"),
+    ],
+)
+def test_the_build_of_paddle_fits_the_machine(
+    fresh: tuple[Path, dict[str, str], Path], machine: dict[str, str], build: str
+) -> None:
+    checkout, env, calls = fresh
+    run("bash", str(checkout / "scripts/test.sh"), cwd=Path("/"), env=env | machine)
+    assert f"<-m><pip><install><-e><.[{build},test]>" in calls.read_text().splitlines()

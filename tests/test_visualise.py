@@ -160,6 +160,12 @@ class TestFiles:
             np.testing.assert_array_equal(np.asarray(read), label)
             np.testing.assert_array_equal(np.asarray(read.convert("RGB")), color_map()[label])
 
+    def test_ids_above_a_byte_are_painted_in_rgb(self, tmp_path: Path) -> None:
+        label = np.array([[0, 299]], dtype=np.uint16)
+        write_palette_image(tmp_path / "pseudo.png", label, color_map(300))
+        with Image.open(tmp_path / "pseudo.png") as read:
+            assert np.asarray(read).tolist() == [[VOC[0], color_map(300)[299].tolist()]]
+
     def test_an_existing_file_is_replaced_and_nothing_else_left(self, tmp_path: Path) -> None:
         path = tmp_path / "label.png"
         for value in (1, 2):

@@ -1,7 +1,8 @@
 """Makes Cityscapes ready for training: extracts, writes train ids and lists, checks the counts.
 
 From the two official files (log in at cityscapes-dataset.com to download them):
-    python tools/prepare_cityscapes.py leftImg8bit_trainvaltest.zip gtFine_trainvaltest.zip --output data/cityscapes
+    python tools/prepare_cityscapes.py leftImg8bit_trainvaltest.zip gtFine_trainvaltest.zip \\
+        --output data/cityscapes
 From a folder that holds leftImg8bit/ and gtFine/ already, completed in place:
     python tools/prepare_cityscapes.py data/cityscapes
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import errno
 import logging
-import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -27,7 +26,6 @@ __all__ = [
     "add_common_flags",
     "add_inference_flags",
     "add_weights_flags",
-    "command_line",
     "inference_overrides",
     "load_model",
     "non_negative_int",
@@ -82,11 +80,6 @@ def run_program(main: Callable[[Sequence[str]], int], argv: Sequence[str] | None
 def _say(message: str) -> None:
     logging.shutdown()
     print(message, file=sys.stderr, flush=True)
-
-
-def command_line(program: str, argv: Sequence[str]) -> str:
-    """Returns the command as a person would type it again."""
-    return shlex.join([program, *argv])
 
 
 def add_common_flags(parser: argparse.ArgumentParser) -> None:

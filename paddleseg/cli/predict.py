@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 
 from paddleseg import log, runtime
 from paddleseg.cli.common import (
@@ -42,11 +43,16 @@ def _main(argv: Sequence[str]) -> int:
         overrides.append(f"test_config.custom_color={args.custom_color}")
     config = read_checked_config(args, required=("model",), parts=("model",), overrides=overrides)
     device = select_device(args.device, device_id=args.device_id)
-    from paddleseg.build import build_transforms
+    from paddleseg.build import build_transforms, dataset_palette
     from paddleseg.data.transforms import Compose
     from paddleseg.engine.evaluator import as_predict
     from paddleseg.engine.options import inference_options
-    from paddleseg.engine.predictor import PredictionFolders, dataset_palette, find_images, predict_images
+    from paddleseg.engine.predictor import (
+        PredictionFolders,
+        find_images,
+        predict_images,
+        predict_label,
+    )
     from paddleseg.visualise import color_map
 
     logger = log.get_logger(__name__)
@@ -54,17 +60,20 @@ def _main(argv: Sequence[str]) -> int:
     images = find_images(args.image_path)
     test_config = config.settings.test_config
     palette = color_map(256, test_config.custom_color, palette=dataset_palette(config))
-    options = inference_options(test_config, augment_key="aug_pred")
     model = load_model(config, args)
     model.eval()
     folders = PredictionFolders(prepare_output_folder(args.save_dir))
+    label_of = partial(
+        predict_label,
+        predict=as_predict(model),
+        transforms=Compose(build_transforms(config, "val_dataset")),
+        options=inference_options(test_config, augment_key="aug_pred"),
+    )
     failed = predict_images(
-        as_predict(model),
-        Compose(build_transforms(config, "val_dataset")),
+        label_of,
         images,
         folders,
         img_channels=model.in_channels,
-        options=options,
         palette=palette,
         progress=sys.stderr.isatty(),
     )

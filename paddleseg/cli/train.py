@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,6 @@ from paddleseg import distributed, log, runtime
 from paddleseg.cli.common import (
     Parser,
     add_common_flags,
-    command_line,
     non_negative_int,
     positive_int,
     prepare_output_folder,
@@ -50,10 +51,9 @@ def _main(argv: Sequence[str]) -> int:
     from paddleseg.engine.training import TrainOptions, run_training
 
     logger = log.get_logger(__name__)
-    command = command_line("train.py", argv)
-    logger.info(f"[RUN] {command}")
+    logger.info(f"[RUN] {shlex.join(['train.py', *argv])}")
     logger.info(f"[RUN] device: {device}, seed: {seed}; {settings.describe()}")
-    write_run_record(config, save_dir, seed=seed, command=command, runtime=settings)
+    write_run_record(config, save_dir, seed, ["train.py", *argv], settings=asdict(settings))
     options = TrainOptions(
         save_dir=save_dir,
         seed=seed,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from paddleseg import log, runtime
 from paddleseg.cli.common import (
@@ -12,7 +13,6 @@ from paddleseg.cli.common import (
     add_common_flags,
     add_inference_flags,
     add_weights_flags,
-    command_line,
     inference_overrides,
     load_model,
     non_negative_int,
@@ -70,9 +70,7 @@ def _main(argv: Sequence[str]) -> int:
     if save_dir is not None:
         from paddleseg.config.record import write_run_record
 
-        write_run_record(
-            config, save_dir, seed=None, command=command_line("val.py", argv), runtime=settings
-        )
+        write_run_record(config, save_dir, None, ["val.py", *argv], settings=asdict(settings))
         write_results(save_dir, evaluation, worst, dataset)
         logger.info(f"[DONE] results in {save_dir}")
     return 0

@@ -8,9 +8,12 @@ from paddleseg.config.components import WEIGHTS, Slot, check_block
 from paddleseg.config.config import Config
 from paddleseg.config.node import Node, Path, from_value
 from paddleseg.config.problems import Problem
+from paddleseg.log import get_logger
 from paddleseg.registry import DATASETS, LOSSES, MODELS, OPTIMIZERS, SCHEDULES, TRANSFORMS
 
 __all__ = ["check_blocks", "iterate_blocks", "schedule_block"]
+
+_log = get_logger(__name__)
 
 _SLOTS = {
     "model": Slot(MODELS, filled=("num_classes",), reserved=WEIGHTS),
@@ -87,7 +90,10 @@ def _named(name: str, entries: dict[str, Node], source: str) -> Node:
 
 def _check_legacy_schedule(config: Config) -> list[Problem]:
     legacy = config.node("learning_rate")
-    if legacy is None or not isinstance(legacy.value, dict) or config.node("lr_scheduler") is not None:
+    if legacy is not None and config.node("lr_scheduler") is not None:
+        _log.warning("%s learning_rate: lr_scheduler is there too and takes its place", legacy.source)
+        return []
+    if legacy is None or not isinstance(legacy.value, dict):
         return []
     path: Path = ("learning_rate",)
     problems = [

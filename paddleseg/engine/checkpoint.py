@@ -17,7 +17,7 @@ import paddle
 from paddle import nn
 
 from paddleseg.errors import CheckpointError, OutputError, WeightsError
-from paddleseg.models.safe_pickle import read_arrays
+from paddleseg.models.weight_files import read_state
 from paddleseg.models.weights import load_weights
 
 __all__ = [
@@ -110,7 +110,7 @@ def load_checkpoint(
     state = _read_state(folder)
     try:
         load_weights(model, str(folder / _PARAMETERS), strict=True)
-        arrays = read_arrays(folder / _OPTIMIZER)
+        arrays = read_state(folder / _OPTIMIZER)
     except WeightsError as error:
         raise CheckpointError(f"cannot resume from {folder}: {error}") from error
     _check_optimizer_arrays(arrays, optimizer, folder)

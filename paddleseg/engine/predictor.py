@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,9 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from paddleseg.data.images import read_image
-from paddleseg.data.transforms import Compose, Sample
+from paddleseg.data.transforms import Compose, Sample, Undo
+from paddleseg.data.transforms.functional import to_batch_of_one
+from paddleseg.data.transforms.sample import ImageArray
 from paddleseg.errors import DataError, UsageError
 from paddleseg.inference import (
     InferenceOptions,
@@ -25,7 +27,16 @@ from paddleseg.inference import (
 from paddleseg.log import get_logger
 from paddleseg.visualise import overlay, write_image, write_palette_image
 
-__all__ = ["ImageFile", "PredictionFolders", "find_images", "predict_images"]
+__all__ = [
+    "ImageFile",
+    "PredictionFolders",
+    "find_images",
+    "predict_images",
+    "predict_label",
+    "preprocess",
+]
+
+Labels = npt.NDArray[np.uint8 | np.uint16]
 
 _IMAGE_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 _LIST_SUFFIXES = {".txt", ".lst", ".csv"}
@@ -128,25 +139,21 @@ def _named(files: Sequence[Path] | dict[Path, None], root: Path) -> Iterator[Ima
 
 
 def predict_images(
-    predict: Predict,
-    transforms: Compose,
+    label_of: Callable[[ImageArray], Labels],
     images: Sequence[ImageFile],
     folders: PredictionFolders,
     *,
     img_channels: int,
-    options: InferenceOptions,
     palette: npt.NDArray[np.uint8],
     progress: bool,
 ) -> list[ImageFile]:
     """Predicts image after image; one that cannot be read is reported and the rest go on.
 
     Args:
-        predict: The model as a function on arrays.
-        transforms: Those of evaluation.
+        label_of: From an image (H×W×C float32, 0..255) to its class ids (H×W uint8 or uint16).
         images: What to predict.
         folders: Where the pictures go.
         img_channels: Channels that the model takes.
-        options: Sliding window, scales, flips.
         palette: Colours by class id, 256×3 uint8.
         progress: Whether to draw a progress bar.
 
@@ -164,7 +171,7 @@ def predict_images(
             _logger.error(f"skipped: {error}")
             failed.append(image)
             continue
-        label = predict_label(predict, transforms, pixels, options)
+        label = label_of(pixels)
         picture = np.repeat(pixels, 3, axis=2) if img_channels == 1 else pixels
         write_image(folders.label / f"{image.name}.png", label)
         write_palette_image(folders.pseudo_color / f"{image.name}.png", label, palette)
@@ -175,23 +182,33 @@ def predict_images(
 
 
 def predict_label(
-    predict: Predict,
-    transforms: Compose,
-    pixels: npt.NDArray[np.float32],
-    options: InferenceOptions,
-) -> npt.NDArray[np.uint8]:
+    pixels: ImageArray, *, predict: Predict, transforms: Compose, options: InferenceOptions
+) -> Labels:
     """Class ids of one image at its own size.
 
     Args:
+        pixels: H×W×C float32, 0..255.
         predict: The model as a function on arrays.
         transforms: Those of evaluation.
-        pixels: H×W×C float32, 0..255.
         options: Sliding window, scales, flips.
 
     Returns:
-        H×W uint8.
+        H×W uint8, or uint16 above 256 classes.
     """
-    # Evaluation transforms do not draw random numbers; the generator is what their signature asks for.
+    batch, undo = preprocess(pixels, transforms)
+    return to_labels(undo_transforms(infer_logits(predict, batch, options), undo))
+
+
+def preprocess(pixels: ImageArray, transforms: Compose) -> tuple[ImageArray, list[Undo]]:
+    """Runs the transforms of evaluation.
+
+    Args:
+        pixels: H×W×C float32, 0..255.
+        transforms: Without randomness.
+
+    Returns:
+        1×C×h×w float32, and the geometric steps to undo afterwards.
+    """
+    # The generator is what the signature of transforms asks for; evaluation draws no random numbers.
     sample = transforms(Sample(pixels), np.random.default_rng(0))
-    batch = np.ascontiguousarray(sample.image.transpose(2, 0, 1)[None])
-    return to_labels(undo_transforms(infer_logits(predict, batch, options), sample.undo)).astype(np.uint8)
+    return to_batch_of_one(sample.image), sample.undo

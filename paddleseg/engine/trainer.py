@@ -102,7 +102,7 @@ class Trainer:
         self.learning_rate = self.schedule(self.state.iteration)
         self.optimizer.set_lr(self.learning_rate)
         self.losses = self.loss(
-            self.model(paddle.to_tensor(batch.images)), paddle.to_tensor(batch.labels)
+            self.model(batch.images), batch.labels
         )
         self.losses.total.backward()
         self.optimizer.step()

@@ -138,6 +138,7 @@ def load_pickle(file: IO[bytes], origin: str) -> Any:
 
     Raises:
         WeightsError: The file asks for anything but arrays and containers, or is broken or of another format.
+        OSError: The disk cannot be read.
     """
     start = file.read(32)
     file.seek(0)
@@ -148,8 +149,8 @@ def load_pickle(file: IO[bytes], origin: str) -> Any:
         raise WeightsError(
             f"{origin}: refused: {error}. Nothing of it was run; get the file from a source that you trust"
         ) from error
-    except OSError as error:
-        raise WeightsError(f"{origin}: cannot be read: {error.strerror or error}") from error
+    except OSError:
+        raise
     except Exception as error:  # a broken pickle can fail as almost any kind of exception
         raise WeightsError(f"{origin}: not a weights file: {_reason(start, error)}") from error
 

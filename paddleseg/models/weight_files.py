@@ -6,7 +6,7 @@ import os
 import tarfile
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -175,7 +175,8 @@ def save_weights(state: Mapping[str, Any], path: str | Path) -> None:
             f"{path}: cannot be written: {getattr(error, 'strerror', None) or error}"
         ) from error
     finally:
-        unfinished.unlink(missing_ok=True)
+        with suppress(OSError):  # it is gone already, or its folder could not be made
+            unfinished.unlink()
 
 
 def _to_numpy(value: paddle.Tensor | np.ndarray) -> np.ndarray:

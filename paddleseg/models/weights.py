@@ -94,7 +94,7 @@ def load_weights(
     Args:
         layer: A model or a backbone.
         source: A file (``.pdparams``, ``.safetensors``, ``.tar.gz`` with one of them inside), a folder that
-            holds one, or an ``http(s)://`` URL of one.
+            holds one, or an ``http(s)://`` URL of one, which may end in ``#sha256=`` and the checksum.
         prefix: What the file's names carry before the layer's own, such as ``"teacher."``. When empty,
             ``"backbone."`` is added or taken away where that makes the names agree.
         allow_mismatch: Lets a model of another number of classes take all but the classifier's tensors.
@@ -173,7 +173,8 @@ def load_state(
 
 def _locate(source: str, sha256: str | None, cache_dir: str | Path | None) -> Path:
     if "://" in source:
-        return fetch(source, cache_dir, sha256)
+        url, _, checksum = source.partition("#sha256=")
+        return fetch(url, cache_dir, sha256 or checksum or None)
     path = find_weights(source)
     if sha256 is not None and (got := file_sha256(path)) != sha256.lower():
         raise WeightsError(f"{path}: its SHA-256 is {got}, expected {sha256.lower()}")

@@ -18,6 +18,7 @@ from paddle import nn
 from paddle.nn.clip import GradientClipBase
 from paddle.optimizer import Optimizer
 from paddle.regularizer import L2Decay
+from paddle.utils import unique_name
 
 from paddleseg.errors import ConfigError, did_you_mean
 from paddleseg.optim.param_groups import ParamOptions, assign_options, name_parameters, parse_rules
@@ -52,8 +53,9 @@ def build_grad_clip(grad_clip_cfg: Mapping[str, Any] | None) -> GradientClipBase
     options = dict(grad_clip_cfg)
     name = options.pop("name", None)
     if name not in _CLIPS:
+        known = ", ".join(_CLIPS)
         raise ConfigError(
-            f"{where}.name: got {name!r}; expected one of {', '.join(_CLIPS)}{did_you_mean(str(name), _CLIPS)}"
+            f"{where}.name: got {name!r}; expected one of {known}{did_you_mean(str(name), _CLIPS)}"
         )
     clip, needed, optional = _CLIPS[name]
     for key in options:
@@ -61,6 +63,8 @@ def build_grad_clip(grad_clip_cfg: Mapping[str, Any] | None) -> GradientClipBase
             raise ConfigError(f"{where}: unknown key '{key}'{did_you_mean(key, needed + optional)}")
     for key in needed:
         _check_number(f"{where}.{key}", options.get(key), above=0.0)
+    if "min" in options:
+        _check_number(f"{where}.min", options["min"], above=-math.inf, below=options["max"])
     return clip(**{key: float(value) for key, value in options.items()})
 
 
@@ -93,7 +97,7 @@ def momentum_sgd(
     _check_number("optimizer.momentum", momentum, below=1.0)
     options = _prepare(model, custom_cfg)
     _decay_by_regularizer(options, weight_decay)
-    return paddle.optimizer.Momentum(
+    return _Momentum(
         learning_rate=float(learning_rate),
         momentum=momentum,
         use_nesterov=use_nesterov,
@@ -195,8 +199,20 @@ def adamw(
     )
 
 
-class _AdamW(paddle.optimizer.AdamW):
-    """Paddle's AdamW with a weight decay for each parameter by name, outside parameter groups."""
+class _StableKeys(Optimizer):
+    """Keys of the state are always ``<parameter>_<slot>_0``, however many optimisers were built before."""
+
+    def _add_accumulator(self, *args: Any, **options: Any) -> Any:
+        with unique_name.guard():
+            return super()._add_accumulator(*args, **options)
+
+
+class _Momentum(_StableKeys, paddle.optimizer.Momentum):
+    """Paddle's Momentum with stable keys."""
+
+
+class _AdamW(_StableKeys, paddle.optimizer.AdamW):
+    """Paddle's AdamW with stable keys, and a weight decay for each parameter outside parameter groups."""
 
     def __init__(self, *, decays: Mapping[str, float], **options: Any) -> None:
         super().__init__(**options)

@@ -117,7 +117,7 @@ def dice(
 
 
 def lovasz(logits: np.ndarray, labels: np.ndarray, *, classes: str | Sequence[int] = "present") -> float:
-    """The Lovász extension by its definition: Σ error·(rise of the Jaccard loss as this pixel goes wrong too)."""
+    """The Lovász extension by its definition: Σ error·(rise of the Jaccard loss as this pixel goes wrong)."""
     valid = [pixel for pixel in pixels(logits, labels) if pixel[1] != 255]
     losses = []
     for c in range(logits.shape[1]):

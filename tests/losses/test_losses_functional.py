@@ -31,6 +31,17 @@ def test_pixel_weights() -> None:
     np.testing.assert_array_equal(weights.numpy(), [[[2.0, 0.5, 0.5]]])
 
 
+def test_ohem_keeps_strictly_below_the_threshold() -> None:
+    probability = paddle.to_tensor([0.5, 0.25, 0.75, 0.125])
+    valid = paddle.to_tensor([True, True, True, False])
+    kept = functional.ohem_kept(probability, valid, thresh=0.5, min_kept=1)
+    assert kept.tolist() == [False, True, False, False]
+    kept = functional.ohem_kept(probability, valid, thresh=0.25, min_kept=2)
+    assert kept.tolist() == [False, True, False, False]
+    kept = functional.ohem_kept(probability, valid, thresh=0.25, min_kept=3)
+    assert kept.tolist() == [True, True, True, False]
+
+
 def test_jaccard_weights_literal() -> None:
     # In order of falling error: outside, inside, inside, outside; the Jaccard loss goes 1/3, 2/3, 1, 1.
     weights = functional.jaccard_weights(

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import socket
+import struct
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -41,7 +42,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(200 if start is None else 206)
         if start is not None:
             total = len(plan.body)
-            self.send_header("Content-Range", f"bytes {start + plan.skew}-{total - 1}/{total}")
+            shown = total if plan.tells_total else "*"
+            self.send_header("Content-Range", f"bytes {start + plan.skew}-{total - 1}/{shown}")
         if plan.announces_length:
             self.send_header("Content-Length", str(len(body)))
         if plan.etag:
@@ -49,6 +51,9 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         cut = plan.cuts.pop(0) if plan.cuts else len(body)
         self.wfile.write(body[:cut])
+        if plan.resets and cut < len(body):
+            linger = struct.pack("ii", 1, 0)
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
 
     def _range_start(self) -> int | None:
         plan = self.server
@@ -71,6 +76,8 @@ class Server(ThreadingHTTPServer):
         self.etag: str | None = '"one"'
         self.knows_ranges = True
         self.announces_length = True
+        self.tells_total = True
+        self.resets = False  # hangs up with an error instead of an orderly end
         self.skew = 0  # added to the start that Content-Range names
         self.statuses: list[int] = []  # error answers to give first
         self.cuts: list[int] = []  # bytes after which to hang up, for each request
@@ -158,6 +165,22 @@ def test_file_that_changed_meanwhile_is_not_mixed(
     assert get(server, tmp_path).read_bytes() == server.body
 
 
+def test_reset_connection_is_resumed(server: Server, tmp_path: Path) -> None:
+    server.cuts, server.resets = [400_000], True
+    assert get(server, tmp_path, SHA256).read_bytes() == BODY
+    assert len(server.requests) == 2
+
+
+def test_longer_rest_than_announced_is_not_kept(server: Server, tmp_path: Path) -> None:
+    server.etag, server.tells_total = None, False
+    server.cuts = [400_000]
+    with pytest.raises(WeightsError):
+        get(server, tmp_path, retries=0)
+    server.body = BODY[::-1] + b"more"
+    assert get(server, tmp_path).read_bytes() == server.body
+    assert [request.get("range") for request in server.requests] == [None, "bytes=400000-", None]
+
+
 def test_wrong_range_is_not_appended(server: Server, tmp_path: Path) -> None:
     server.cuts = [400_000]
     server.skew = 1
@@ -235,7 +258,7 @@ def test_truncated_again_and_again(server: Server, tmp_path: Path) -> None:
     assert not cached_path(server.url, tmp_path).exists()
 
 
-def test_more_bytes_than_announced_are_refused(server: Server, tmp_path: Path) -> None:
+def test_part_longer_than_the_file_is_started_anew(server: Server, tmp_path: Path) -> None:
     target = cached_path(server.url, tmp_path)
     target.parent.mkdir(parents=True)
     target.with_name("model.pdparams.part").write_bytes(BODY + b"x")

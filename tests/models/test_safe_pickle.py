@@ -293,6 +293,33 @@ def test_nonsense_is_refused(data: bytes, expected: str) -> None:
         load(data)
 
 
+def test_an_array_without_a_type_is_refused() -> None:
+    data = b"\x80\x02cnumpy.core.multiarray\nscalar\nX\x02\x00\x00\x00f4X\x04\x00\x00\x00abcd\x86R."
+    with pytest.raises(WeightsError, match="no data type"):
+        load(data)
+
+
+def test_an_array_of_another_size_than_its_data_is_refused() -> None:
+    data = pickle.dumps(np.zeros(3, np.float32), protocol=4)
+    assert data.count(b"K\x03\x85") == 1  # the shape
+    with pytest.raises(WeightsError, match=r"shape \(4,\) has 12 bytes"):
+        load(data.replace(b"K\x03\x85", b"K\x04\x85"))
+
+
+def test_a_failing_disk_is_not_called_a_damaged_file() -> None:
+    class Failing(io.BytesIO):
+        def readinto(self, buffer: Any) -> int:
+            raise OSError("input/output error")
+
+        def read(self, size: int | None = -1) -> bytes:
+            if self.tell() > 0:
+                raise OSError("input/output error")
+            return super().read(size)
+
+    with pytest.raises(OSError, match="input/output error"):
+        load_pickle(Failing(save({"w": paddle.ones([4])})), ORIGIN)
+
+
 def test_shared_containers_do_not_multiply_work() -> None:
     """2^60 visits without a memory of what was seen."""
     value: list[Any] = [1]

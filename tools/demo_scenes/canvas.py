@@ -55,6 +55,14 @@ class Camera:
         """Projects several world points."""
         return [self.project(*point) for point in points]
 
+    def wall(self, x: float, near: float, far: float, low: float, high: float) -> list[Point]:
+        """Corners of an upright rectangle along the street, clockwise from the far top one."""
+        return self.project_all([(x, high, far), (x, high, near), (x, low, near), (x, low, far)])
+
+    def front(self, left: float, right: float, low: float, high: float, z: float) -> list[Point]:
+        """Corners of an upright rectangle that faces the camera, clockwise from the top left one."""
+        return self.project_all([(left, high, z), (right, high, z), (right, low, z), (left, low, z)])
+
     def ground(self) -> tuple[np.ndarray, np.ndarray, int]:
         """The world position of every pixel below the horizon.
 

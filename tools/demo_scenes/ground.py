@@ -102,9 +102,11 @@ def paint_ground(
     colour[:] = road
     _paint_marks(colour, x, z, street, rng)
     pavement = zone == labels.SIDEWALK
-    # Pavements may be darker or lighter than the road: brightness alone does not tell them apart.
-    paving = shade(road, float(rng.choice([rng.uniform(0.65, 0.85), rng.uniform(1.15, 1.6)])))
-    colour[pavement] = np.asarray(paving, np.float32) + rng.uniform(-18, 18, 3).astype(np.float32)
+    # Mostly lighter and warmer than the road, sometimes darker: brightness alone does not tell them apart.
+    lighter = rng.uniform() < 0.8
+    paving = shade(road, rng.uniform(1.15, 1.6) if lighter else rng.uniform(0.7, 0.88))
+    warmth = np.array((rng.uniform(0, 28), rng.uniform(-4, 10), rng.uniform(-14, 4)), np.float32)
+    colour[pavement] = np.asarray(paving, np.float32) + warmth
     seam = _seams(x, z, rng.uniform(0.7, 1.2))
     colour[pavement & seam] *= 0.72
     kerb = np.abs(np.abs(x) - street.half_width - 0.1) < 0.1

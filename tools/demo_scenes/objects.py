@@ -11,7 +11,6 @@ from demo_scenes.textures import any_colour, facade, fence, foliage, shade, tint
 
 __all__ = [
     "paint_building",
-    "paint_car",
     "paint_fence",
     "paint_hedge",
     "paint_person",
@@ -20,18 +19,6 @@ __all__ = [
 ]
 
 _NEAREST = 1.2
-_GLASS: Colour = (38.0, 46.0, 56.0)
-_TYRE: Colour = (24.0, 24.0, 26.0)
-
-
-def _wall(camera: Camera, x: float, near: float, far: float, top: float) -> list[Point]:
-    """Corners of an upright wall along the street: far end first on the texture's left."""
-    return camera.project_all([(x, top, far), (x, top, near), (x, 0, near), (x, 0, far)])
-
-
-def _front(camera: Camera, left: float, right: float, bottom: float, top: float, z: float) -> list[Point]:
-    """Corners of an upright rectangle that faces the camera."""
-    return camera.project_all([(left, top, z), (right, top, z), (right, bottom, z), (left, bottom, z)])
 
 
 def paint_building(
@@ -71,9 +58,9 @@ def paint_building(
     wall = facade(rng, colour, storeys, bays)
     end = facade(rng, colour, storeys, 4)
     depth = (near + far) / 2
-    canvas.quad(_wall(camera, x, near, far, top), wall * lit, label=labels.BUILDING, depth=depth)
+    canvas.quad(camera.wall(x, near, far, 0, top), wall * lit, label=labels.BUILDING, depth=depth)
     left, right = sorted((x, x + side * 11.0))
-    canvas.quad(_front(camera, left, right, 0, top, near), end, label=labels.BUILDING, depth=near)
+    canvas.quad(camera.front(left, right, 0, top, near), end, label=labels.BUILDING, depth=near)
 
 
 def paint_fence(
@@ -89,7 +76,7 @@ def paint_fence(
     """A fence of bars along the street; what shows between the bars belongs to the fence's label."""
     near = max(near, _NEAREST)
     texture, alpha = fence(rng, max(6, round((far - near) * 2.2)))
-    corners = _wall(camera, x, near, far, height)
+    corners = camera.wall(x, near, far, 0, height)
     canvas.quad(corners, texture, label=labels.FENCE, depth=(near + far) / 2, alpha=alpha)
 
 
@@ -100,7 +87,7 @@ def paint_tree(
     scale = camera.focal / z
     height = rng.uniform(3.6, 6.0)
     bark = tinted_grey(rng, 45, 85)
-    trunk = _front(camera, x - 0.2, x + 0.2, 0, height, z)
+    trunk = camera.front(x - 0.2, x + 0.2, 0, height, z)
     canvas.darken(camera.project(x, 0, z), (1.6 * scale, 0.3 * scale), 0.7)
     canvas.polygon(trunk, bark, label=labels.VEGETATION, depth=z)
     colour = leaf_colour(rng, season)
@@ -143,19 +130,19 @@ def paint_post(
     """
     half = rng.uniform(0.17, 0.24)
     height = rng.uniform(2.5, 3.2) if sign else rng.uniform(4.5, 7.0)
-    colour = tinted_grey(rng, 50, 190)
+    colour = tinted_grey(rng, 125, 205) if rng.uniform() < 0.75 else tinted_grey(rng, 50, 125)
     label = labels.POLE if z < 9.0 else labels.STATIC
     scale = camera.focal / z
     canvas.darken(camera.project(x, 0, z), (0.5 * scale, 0.12 * scale), 0.65)
-    canvas.polygon(_front(camera, x - half, x + half, 0, height, z), colour, label=label, depth=z)
-    bright = _front(camera, x - half, x - 0.3 * half, 0, height, z)
+    canvas.polygon(camera.front(x - half, x + half, 0, height, z), colour, label=label, depth=z)
+    bright = camera.front(x - half, x - 0.3 * half, 0, height, z)
     canvas.polygon(bright, shade(colour, 1.25), label=label, depth=z)
     if sign:
         _paint_sign(canvas, camera.project(x, height, z), rng.uniform(0.5, 0.68) * scale, rng, z)
     else:
         arm = rng.uniform(0.8, 1.4) * (-1 if x > 0 else 1)
         left, right = sorted((x, x + arm))
-        canvas.polygon(_front(camera, left, right, height - 0.3, height, z), colour, label=label, depth=z)
+        canvas.polygon(camera.front(left, right, height - 0.3, height, z), colour, label=label, depth=z)
 
 
 def _paint_sign(canvas: Canvas, centre: Point, radius: float, rng: np.random.Generator, depth: float) -> None:
@@ -233,117 +220,3 @@ def paint_person(canvas: Canvas, camera: Camera, rng: np.random.Generator, *, x:
     radii = (0.062 * tall * scale, 0.08 * tall * scale)
     canvas.disc((head[0], head[1] - 0.25 * radii[1]), radii, hair, label=labels.PERSON, depth=z)
     canvas.disc(head, (0.85 * radii[0], 0.85 * radii[1]), skin, label=labels.PERSON, depth=z)
-
-
-def paint_car(
-    canvas: Canvas, camera: Camera, rng: np.random.Generator, *, x: float, z: float, crossing: bool
-) -> None:
-    """A car made of a body and a cabin.
-
-    Args:
-        canvas: The picture.
-        camera: The camera.
-        rng: The scene's generator.
-        x: Position of its middle.
-        z: Distance of its near end.
-        crossing: Whether it stands across the street, its side towards the camera.
-    """
-    width, length, tall = rng.uniform(1.7, 1.95), rng.uniform(3.8, 4.6), rng.uniform(1.4, 1.85)
-    paint = any_colour(rng) if rng.uniform() < 0.6 else tinted_grey(rng, 25, 230)
-    across, along = (length, width) if crossing else (width, length)
-    left, right, far = x - across / 2, x + across / 2, z + along
-    waist = 0.56 * tall
-    scale = camera.focal / z
-    canvas.darken(camera.project(x, 0, z + 0.3), (0.62 * across * scale, 0.16 * width * scale), 0.45)
-    # The side that the camera sees: the one towards the optical axis.
-    seen = left if x + camera.bend * z * z > camera.lateral else right
-    inner = 0.1 * across
-    cabin = (left + inner, right - inner, z + 0.22 * along, far - 0.12 * along)
-
-    def face(corners: list[Point], colour: Colour) -> None:
-        canvas.polygon(corners, colour, label=labels.CAR, depth=z)
-
-    face(_wall_between(camera, seen, z, far, 0.2, waist), shade(paint, 0.72))
-    if not crossing:
-        for middle in (z + 0.2 * along, z + 0.8 * along):
-            face(_wheel_along(camera, seen, middle), _TYRE)
-    seen_cabin = cabin[0] if seen == left else cabin[1]
-    face(_wall_between(camera, seen_cabin, cabin[2], cabin[3], waist, tall), shade(_GLASS, 1.2))
-    roof = camera.project_all(
-        [
-            (cabin[0], tall, cabin[3]),
-            (cabin[1], tall, cabin[3]),
-            (cabin[1], tall, cabin[2]),
-            (cabin[0], tall, cabin[2]),
-        ]
-    )
-    face(roof, shade(paint, 1.15))
-    bonnet = camera.project_all(
-        [(left, waist, far), (right, waist, far), (right, waist, z), (left, waist, z)]
-    )
-    face(bonnet, shade(paint, 1.1))
-    shoulder = 0.06 * across
-    front = camera.project_all(
-        [
-            (cabin[0] + shoulder, tall, cabin[2]),
-            (cabin[1] - shoulder, tall, cabin[2]),
-            (cabin[1] + shoulder, waist, cabin[2]),
-            (cabin[0] - shoulder, waist, cabin[2]),
-        ]
-    )
-    face(front, paint)
-    pane = camera.project_all(
-        [
-            (cabin[0] + 2 * shoulder, tall - 0.1, cabin[2]),
-            (cabin[1] - 2 * shoulder, tall - 0.1, cabin[2]),
-            (cabin[1] - 0.4 * shoulder, waist + 0.04, cabin[2]),
-            (cabin[0] + 0.4 * shoulder, waist + 0.04, cabin[2]),
-        ]
-    )
-    face(pane, _GLASS)
-    face(_front(camera, left, right, 0.22, waist, z), paint)
-    _paint_car_details(canvas, camera, rng, (left, right, waist, z), paint, crossing)
-
-
-def _paint_car_details(
-    canvas: Canvas,
-    camera: Camera,
-    rng: np.random.Generator,
-    box: tuple[float, float, float, float],
-    paint: Colour,
-    crossing: bool,
-) -> None:
-    """Wheels, and on a rear or a front also bumper, lamps and number plate."""
-    left, right, waist, z = box
-    scale = camera.focal / z
-    across = right - left
-    if crossing:
-        for part in (0.19, 0.81):
-            hub = camera.project(left + part * across, 0.32, z)
-            for size, colour in ((0.34, _TYRE), (0.19, (120.0, 122.0, 126.0))):
-                canvas.disc(hub, (size * scale, size * scale), colour, label=labels.CAR, depth=z)
-        door = _front(camera, left + 0.49 * across, left + 0.505 * across, 0.28, waist, z)
-        canvas.polygon(door, shade(paint, 0.5), label=labels.CAR, depth=z)
-        return
-    lamp: Colour = (200.0, 28.0, 25.0) if rng.uniform() < 0.6 else (240.0, 238.0, 215.0)
-    for start in (0.03, 0.76):
-        tyre = _front(camera, left + start * across, left + (start + 0.21) * across, 0, 0.3, z)
-        canvas.polygon(tyre, _TYRE, label=labels.CAR, depth=z)
-        light = _front(
-            camera, left + start * across, left + (start + 0.2) * across, 0.68 * waist, 0.88 * waist, z
-        )
-        canvas.polygon(light, lamp, label=labels.CAR, depth=z)
-    bumper = _front(camera, left, right, 0.22, 0.42, z)
-    canvas.polygon(bumper, shade(paint, 0.5), label=labels.CAR, depth=z)
-    plate = _front(camera, left + 0.36 * across, left + 0.64 * across, 0.45, 0.58, z)
-    canvas.polygon(plate, (225.0, 225.0, 218.0), label=labels.CAR, depth=z)
-
-
-def _wall_between(camera: Camera, x: float, near: float, far: float, low: float, high: float) -> list[Point]:
-    return camera.project_all([(x, high, far), (x, high, near), (x, low, near), (x, low, far)])
-
-
-def _wheel_along(camera: Camera, x: float, z: float) -> list[Point]:
-    """A wheel seen in perspective on the side of a car."""
-    angles = np.linspace(0, 2 * np.pi, 17)[:-1]
-    return [camera.project(x, 0.32 + 0.33 * float(np.sin(a)), z + 0.33 * float(np.cos(a))) for a in angles]

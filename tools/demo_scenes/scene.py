@@ -10,6 +10,7 @@ import numpy as np
 
 from demo_scenes import labels, objects
 from demo_scenes.canvas import Camera, Canvas, Colour
+from demo_scenes.cars import paint_car
 from demo_scenes.ground import Light, Street, paint_ground, paint_sky
 from demo_scenes.textures import any_colour, facade, foliage, tinted_grey
 
@@ -84,7 +85,7 @@ def _light(rng: np.random.Generator) -> Light:
         ((70.0, 120.0, 200.0), (190.0, 210.0, 230.0), (1.05, 1.02, 0.96)),  # clear day
         ((165.0, 170.0, 178.0), (205.0, 207.0, 210.0), (0.90, 0.92, 0.95)),  # overcast
         ((105.0, 110.0, 150.0), (240.0, 180.0, 120.0), (1.10, 0.92, 0.74)),  # low sun
-        ((38.0, 48.0, 84.0), (110.0, 105.0, 125.0), (0.64, 0.68, 0.82)),  # dusk
+        ((38.0, 48.0, 84.0), (110.0, 105.0, 125.0), (0.72, 0.75, 0.86)),  # dusk
     )
     zenith, horizon, ambient = skies[int(rng.choice(4, p=[0.4, 0.28, 0.2, 0.12]))]
     wobble = rng.uniform(0.92, 1.08, 3)
@@ -225,12 +226,12 @@ def _traffic(canvas: Canvas, camera: Camera, street: Street, rng: np.random.Gene
         while z < 22:
             if rng.uniform() < 0.55:
                 x = lane * street.half_width + rng.uniform(-0.2, 0.2)
-                things.append((z, partial(objects.paint_car, canvas, camera, rng, x=x, z=z, crossing=False)))
+                things.append((z, partial(paint_car, canvas, camera, rng, x=x, z=z, crossing=False)))
             z += rng.uniform(6.5, 14)
     if rng.uniform() < 0.25:
         z, x = rng.uniform(8, 14), rng.uniform(-3, 3)
         things = [thing for thing in things if abs(thing[0] - z) > 5.5]
-        things.append((z, partial(objects.paint_car, canvas, camera, rng, x=x, z=z, crossing=True)))
+        things.append((z, partial(paint_car, canvas, camera, rng, x=x, z=z, crossing=True)))
     return things
 
 
@@ -279,9 +280,9 @@ def _develop(
     down = np.linspace(-1, 1, size[1], dtype=np.float32)[:, None, None]
     slope = rng.uniform(-0.18, 0.18)
     vignette = 1 - rng.uniform(0, 0.16) * (across**2 + down**2)
-    cast = rng.uniform(0.88, 1.12, 3).astype(np.float32)
+    cast = rng.uniform(0.92, 1.08, 3).astype(np.float32)
     image = np.clip(image * cast * vignette * (1 + slope * across) * rng.uniform(0.8, 1.2), 0, 255)
     image = 255 * (image / 255) ** rng.uniform(0.8, 1.25)
     image = cv2.GaussianBlur(image, (0, 0), sigmaX=high * rng.uniform(0.0009, 0.0028))
-    image += sensor.normal(0, rng.uniform(2, 9), image.shape).astype(np.float32)
+    image += sensor.normal(0, rng.uniform(1, 6), image.shape).astype(np.float32)
     return np.clip(np.round(image), 0, 255).astype(np.uint8)

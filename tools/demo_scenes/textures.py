@@ -127,6 +127,12 @@ def fence(rng: np.random.Generator, bars: int) -> tuple[np.ndarray, np.ndarray]:
     alpha[:, np.arange(bars * pitch) % pitch < solid] = 1
     alpha[4:9] = alpha[36:42] = 1
     texture = np.empty((*alpha.shape, 3), np.float32)
-    texture[:] = any_colour(rng)
+    paints: tuple[Colour, ...] = (
+        (125.0, 88.0, 55.0),
+        (60.0, 62.0, 66.0),
+        (215.0, 213.0, 205.0),
+        (60.0, 84.0, 66.0),
+    )
+    texture[:] = shade(paints[int(rng.choice(4, p=[0.45, 0.25, 0.2, 0.1]))], rng.uniform(0.75, 1.15))
     texture[:, np.arange(bars * pitch) % pitch == solid - 1] *= 0.6
     return texture, alpha

@@ -90,7 +90,7 @@ def test_normalize_by_three_values_refuses_one_channel(rng: np.random.Generator)
     "parameters", [{"mean": 0.5}, {"mean": [0.5, 0.5]}, {"std": [0.5, 0.0, 0.5]}, {"std": ["a"]}]
 )
 def test_bad_normalisation_is_refused(parameters: dict) -> None:
-    with pytest.raises(ValueError, match="mean|std"):
+    with pytest.raises(ValueError, match=r"mean|std"):
         Normalize(**parameters)
 
 

@@ -1,0 +1,49 @@
+"""Files that a configuration names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from paddleseg.config.config import Config
+from paddleseg.config.files import missing_files
+from paddleseg.config.node import from_value
+
+
+def problems(tree: dict[str, Any], *parts: str) -> list[str]:
+    return [str(one) for one in missing_files(Config(from_value(tree, "f:1"), "f"), parts)]
+
+
+def test_weights(tmp_path: Path) -> None:
+    (tmp_path / "w.pdparams").touch()
+    advice = "correct the path, or set it to null to start without"
+    good = {"pretrained": str(tmp_path / "w.pdparams"), "backbone": {"pretrained": "https://a/b"}}
+    assert problems({"model": good}, "model") == []
+    assert problems({"model": {"pretrained": None, "backbone": {}}}, "model") == []
+    assert problems({"model": {"pretrained": "no/1", "backbone": {"pretrained": "no/2"}}}, "model") == [
+        f"f:1 model.pretrained: no file or folder 'no/1'; {advice}",
+        f"f:1 model.backbone.pretrained: no file or folder 'no/2'; {advice}",
+    ]
+
+
+def test_data(tmp_path: Path) -> None:
+    (tmp_path / "val.txt").touch()
+    root = {"dataset_root": str(tmp_path), "mode": "val"}
+    tree = {
+        "train_dataset": {"dataset_root": "no/folder", "mode": "train", "train_path": "no.txt"},
+        "val_dataset": {**root, "val_path": "val.txt", "train_path": "not looked at"},
+        "test_dataset": {**root, "val_path": str(tmp_path / "other.txt")},
+    }
+    assert problems(tree, "val_dataset") == []
+    assert problems(tree, "train_dataset") == [
+        "f:1 train_dataset.dataset_root: no folder 'no/folder'; correct the path"
+    ]
+    (missing,) = problems(tree, "test_dataset")
+    assert missing.startswith("f:1 test_dataset.val_path: no list file")
+
+
+def test_only_the_parts_asked_for() -> None:
+    tree = {"model": {"pretrained": "no"}, "train_dataset": {"dataset_root": "no"}}
+    assert problems(tree) == []
+    assert problems(tree, "val_dataset") == []
+    assert len(problems(tree, "model", "train_dataset")) == 2

@@ -1,0 +1,154 @@
+"""Decoding and the messages for broken files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from paddleseg.data.images import check_label, read_image, read_label
+from paddleseg.errors import DataError
+
+COLOURS = np.array([[[255, 0, 10], [0, 200, 20]], [[1, 2, 3], [9, 8, 7]]], dtype=np.uint8)
+
+
+def test_image_is_rgb_float32(tmp_path: Path) -> None:
+    Image.fromarray(COLOURS).save(tmp_path / "a b ü.png")
+    image = read_image(str(tmp_path / "a b ü.png"))
+    assert image.dtype == np.float32
+    assert image.tolist() == COLOURS.tolist()
+
+
+def test_grey_file_as_three_channels_and_as_one(tmp_path: Path) -> None:
+    Image.fromarray(COLOURS[..., 0]).save(tmp_path / "g.png")
+    assert read_image(str(tmp_path / "g.png"), 3).tolist() == np.repeat(COLOURS[..., :1], 3, 2).tolist()
+    assert read_image(str(tmp_path / "g.png"), 1).tolist() == COLOURS[..., :1].tolist()
+
+
+def test_alpha_is_dropped_and_sixteen_bits_become_eight(tmp_path: Path) -> None:
+    Image.fromarray(np.dstack([COLOURS, COLOURS[..., 0]])).save(tmp_path / "alpha.png")
+    assert read_image(str(tmp_path / "alpha.png")).tolist() == COLOURS.tolist()
+    cv2.imwrite(str(tmp_path / "deep.png"), np.array([[256 * 77 + 5]], dtype=np.uint16))
+    assert read_image(str(tmp_path / "deep.png")).tolist() == [[[77, 77, 77]]]
+
+
+def test_orientation_of_a_photograph_is_applied(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees to be seen upright
+    Image.fromarray(np.zeros((8, 24, 3), np.uint8)).save(tmp_path / "phone.jpg", exif=exif)
+    assert read_image(str(tmp_path / "phone.jpg")).shape == (24, 8, 3)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_a_cut_off_file_is_refused(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"cut.{suffix}"
+    picture = np.random.default_rng(0).integers(0, 255, (64, 64, 3)).astype(np.uint8)
+    Image.fromarray(picture).save(path)
+    read_image(str(path))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(DataError, match=rf"cut\.{suffix}"):
+        read_image(str(path))
+
+
+def test_a_whole_jpeg_with_bytes_after_its_end_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "trailer.jpg"
+    Image.fromarray(COLOURS).save(path)
+    path.write_bytes(path.read_bytes() + b"camera maker's trailer")
+    assert read_image(str(path)).shape == (2, 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(None, "no such image file"), (b"", "empty"), (b"hello", "cannot be decoded")],
+)
+def test_what_is_no_image(tmp_path: Path, content: bytes | None, message: str) -> None:
+    path = tmp_path / "x.png"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(DataError, match=rf"x\.png: .*{message}"):
+        read_image(str(path))
+
+
+def test_a_folder_is_no_image(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="cannot be read"):
+        read_image(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("array", "mode"),
+    [
+        (np.array([[0, 1], [2, 255]], np.uint8), "L"),
+        (np.array([[0, 1], [2, 255]], np.uint8), "P"),
+        (np.array([[0, 1], [2, 40000]], np.uint16), "I;16"),
+        (np.array([[0, 1], [2, 70000]], np.int32), "I"),
+    ],
+)
+def test_label_of_every_one_channel_mode(tmp_path: Path, array: np.ndarray, mode: str) -> None:
+    path = tmp_path / ("label.tif" if mode == "I" else "label.png")
+    image = Image.fromarray(array)
+    if mode == "P":
+        image.putpalette([value for index in range(256) for value in (255 - index, index, 7)])
+    assert image.mode == mode
+    image.save(path)
+    label = read_label(str(path))
+    assert label.dtype == np.int32
+    assert label.tolist() == array.tolist()
+
+
+def test_one_bit_label(tmp_path: Path) -> None:
+    Image.fromarray(np.array([[False, True]])).save(tmp_path / "bit.png")
+    assert read_label(str(tmp_path / "bit.png")).tolist() == [[0, 1]]
+
+
+def test_colour_mask_is_refused(tmp_path: Path) -> None:
+    Image.fromarray(COLOURS).save(tmp_path / "mask.png")
+    with pytest.raises(DataError, match=r"mask\.png: the label is a colour mask \(mode RGB\)"):
+        read_label(str(tmp_path / "mask.png"))
+
+
+@pytest.mark.parametrize("content", [None, b"", b"hello", b"\x89PNG\r\n\x1a\n broken"])
+def test_what_is_no_label(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "y.png"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(DataError, match=r"y\.png"):
+        read_label(str(path))
+
+
+def test_a_cut_off_label_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "cut.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 9, (64, 64)).astype(np.uint8)).save(path)
+    path.write_bytes(path.read_bytes()[:300])
+    with pytest.raises(DataError, match=r"cut\.png: the label cannot be read"):
+        read_label(str(path))
+
+
+def test_class_ids_and_ignore_index_pass() -> None:
+    check_label(np.array([[0, 18, 255]], np.int32), "l.png", num_classes=19, ignore_index=255)
+    check_label(np.array([[0, 1, -1]], np.int32), "l.png", num_classes=2, ignore_index=-1)
+
+
+@pytest.mark.parametrize(
+    ("values", "num_classes", "ignore_index", "cause"),
+    [
+        ([0, 1, 255], 3, 0, "set ignore_index: 255"),
+        ([0, 255], 2, 254, "0/255 mask"),
+        ([1, 2, 3], 3, 255, "Subtract 1, or set num_classes: 4"),
+        ([7, 11, 23, 26, 33], 19, 255, "Cityscapes label ids"),
+        ([*range(40, 250)], 11, 255, "grey levels"),
+        ([0, 5, 6], 4, 255, "too small"),
+        ([0, -1], 4, 255, "too small"),
+    ],
+)
+def test_wrong_values_are_named_with_the_likely_cause(
+    values: list[int], num_classes: int, ignore_index: int, cause: str
+) -> None:
+    wrong = [v for v in values if v != ignore_index and not 0 <= v < num_classes]
+    with pytest.raises(DataError, match=cause) as caught:
+        check_label(np.array([values], np.int32), "l.png", num_classes=num_classes, ignore_index=ignore_index)
+    message = str(caught.value)
+    assert message.startswith(f"l.png: the label holds {', '.join(map(str, wrong[:8]))}")
+    assert f"on {len(wrong)} pixels; expected 0..{num_classes - 1}" in message

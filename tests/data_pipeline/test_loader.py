@@ -1,0 +1,147 @@
+"""Batches and items: equal for any number of workers, with errors that arrive as they were raised."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from paddleseg.data import loader as loader_module
+from paddleseg.data.datasets import Dataset, SampleKey
+from paddleseg.data.loader import make_eval_loader, make_train_loader
+from paddleseg.data.sampler import TrainBatchSampler
+from paddleseg.data.transforms import (
+    LimitLong,
+    Normalize,
+    RandomDistort,
+    RandomHorizontalFlip,
+    RandomPaddingCrop,
+    ResizeStepScaling,
+    Undo,
+)
+from paddleseg.errors import DataError
+
+AUGMENTATION = [
+    ResizeStepScaling(0.5, 2.0),
+    RandomPaddingCrop([9, 8]),
+    RandomHorizontalFlip(),
+    RandomDistort(),
+    Normalize(),
+]
+
+
+def open_train(root: Path, transforms: list[Any] = AUGMENTATION, num_classes: int = 3) -> Dataset:
+    return Dataset("train", str(root), transforms, num_classes, train_path=str(root / "list.txt"))
+
+
+def open_val(root: Path, transforms: list[Any]) -> Dataset:
+    return Dataset("val", str(root), transforms, 3, val_path=str(root / "list.txt"))
+
+
+def sampler_of(length: int, iterations: int = 5, batch_size: int = 2) -> TrainBatchSampler:
+    return TrainBatchSampler(length, batch_size=batch_size, seed=3, iterations=iterations)
+
+
+def train_batches(dataset: Dataset, workers: int) -> list[tuple[np.ndarray, np.ndarray, list[str]]]:
+    loader = make_train_loader(dataset, sampler_of(len(dataset)), workers)
+    assert len(loader) == 5
+    return [(batch.images.numpy(), batch.labels.numpy(), batch.paths) for batch in loader]
+
+
+def test_batches_are_the_samples_of_the_sampler(make_pairs) -> None:
+    dataset = open_train(make_pairs(5))
+    batches = train_batches(dataset, 0)
+    assert len(batches) == 5
+    for (images, labels, paths), keys in zip(batches, sampler_of(5), strict=True):
+        samples = [dataset[key] for key in keys]
+        assert images.dtype == np.float32
+        assert labels.dtype == np.int64
+        assert images.shape == (2, 3, 8, 9)
+        assert paths == [sample.image_path for sample in samples]
+        for place, sample in enumerate(samples):
+            assert (images[place].transpose(1, 2, 0) == sample.image).all()
+            assert (labels[place] == sample.label).all()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("shared_memory", [True, False])
+def test_workers_change_nothing(make_pairs, monkeypatch, workers: int, shared_memory: bool) -> None:
+    monkeypatch.setattr(loader_module, "_has_shared_memory", lambda: shared_memory)
+    dataset = open_train(make_pairs(5))
+    for wanted, got in zip(train_batches(dataset, 0), train_batches(dataset, workers), strict=True):
+        assert wanted[0].tobytes() == got[0].tobytes()
+        assert wanted[1].tobytes() == got[1].tobytes()
+        assert wanted[2] == got[2]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_eval_items_in_order(make_pairs, workers: int) -> None:
+    dataset = open_val(make_pairs(4), [LimitLong(8), Normalize()])
+    for indices in (None, [3, 1]):
+        loader = make_eval_loader(dataset, workers, indices)
+        items = list(loader)
+        assert [item.index for item in items] == (indices or [0, 1, 2, 3])
+        assert len(loader) == len(items)
+        for item in items:
+            sample = dataset[SampleKey(item.index, (0, item.index))]
+            assert item.image.dtype == np.float32
+            assert (item.image[0].transpose(1, 2, 0) == sample.image).all()
+            assert item.label.dtype == np.int32
+            assert (item.label == sample.label).all()
+            assert item.undo == [Undo("resize", (12, 16))]
+            assert item.image_path == dataset.files[item.index].image
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_eval_items_without_label(make_pairs, workers: int) -> None:
+    root = make_pairs(2)
+    dataset = Dataset("test", str(root), [Normalize()], 3, test_path=str(root / "list.txt"))
+    assert [item.label for item in make_eval_loader(dataset, workers)] == [None, None]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_data_error_arrives_as_it_was_raised(make_pairs, workers: int) -> None:
+    root = make_pairs(5)
+    Image.fromarray(np.full((12, 16), 77, np.uint8)).save(root / "labels/003.png")
+    dataset = open_train(root)
+    with pytest.raises(DataError) as direct:
+        dataset.load(3)
+    with pytest.raises(DataError) as in_training:
+        train_batches(dataset, workers)
+    assert str(in_training.value) == str(direct.value)
+    evaluation = make_eval_loader(open_val(root, []), workers)
+    with pytest.raises(DataError) as in_evaluation:
+        list(evaluation)
+    assert str(in_evaluation.value) == str(direct.value)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_bug_in_a_transform_arrives_with_its_traceback(make_pairs, workers: int) -> None:
+    def broken(sample: Any, rng: np.random.Generator) -> Any:
+        return 1 // 0
+
+    with pytest.raises(RuntimeError, match=r"(?s)\.png: loading failed.*ZeroDivisionError"):
+        train_batches(open_train(make_pairs(5), [broken]), workers)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_images_of_different_sizes_in_a_batch(make_pairs, workers: int) -> None:
+    transforms = [ResizeStepScaling(0.5, 2.0), Normalize()]
+    with pytest.raises(DataError, match=r"differ in size: .*\.png \d+×\d+, .*RandomPaddingCrop"):
+        train_batches(open_train(make_pairs(5), transforms), workers)
+
+
+def test_training_needs_labels(make_pairs) -> None:
+    root = make_pairs(2)
+    dataset = Dataset("test", str(root), [], 3, test_path=str(root / "list.txt"))
+    with pytest.raises(DataError, match="has no label"):
+        next(iter(make_train_loader(dataset, sampler_of(2))))
+
+
+def test_little_shared_memory_is_not_used(monkeypatch) -> None:
+    usage = type("Usage", (), {"free": 2**26})
+    monkeypatch.setattr(loader_module.shutil, "disk_usage", lambda _: usage)
+    assert not loader_module._has_shared_memory()
