@@ -26,6 +26,7 @@ def blank(height: int, width: int) -> Sample:
     ("transform", "wanted"),
     [
         (Resize([64, 32]), (32, 64)),
+        (Resize([200, 100]), (100, 200)),
         # Proportions kept: min(64/200, 32/100) = 0.32
         (Resize([64, 32], keep_ratio=True), (32, 64)),
         # min(80/200, 50/100) = 0.4
@@ -53,7 +54,8 @@ def test_size_and_undo(transform: Any, wanted: tuple[int, int], rng: np.random.G
     ("low", "high", "step", "factors"),
     [
         (0.5, 2.0, 0.25, {0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0}),
-        (0.5, 0.8, 0.1, {0.5, 0.6, 0.7, 0.8}),
+        # (0.7 − 0.4) / 0.1 is 2.9999… in floating point
+        (0.4, 0.7, 0.1, {0.4, 0.5, 0.6, 0.7}),
         (1.0, 1.5, 1.0, {1.0}),
     ],
 )
