@@ -53,8 +53,6 @@ def main(arguments: list[str] | None = None) -> int:
         Exit status: 0 when the data set is ready, 2 when the request cannot be met, 130 when interrupted.
     """
     args = _parser().parse_args(arguments)
-    # A polite kill cleans up like Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     width, height = args.size
     options = DemoOptions(train=args.train, val=args.val, width=width, height=height, seed=args.seed)
     try:
@@ -76,4 +74,6 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    # A polite kill cleans up like Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(main())

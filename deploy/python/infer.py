@@ -77,7 +77,9 @@ def _read_description(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError, KeyError) as error:
         raise ConfigError(f"--config {path}: not a deploy.yaml of export.py ({error})") from error
     if missing:
-        raise ConfigError(f"--config {path}: Deploy lacks {', '.join(sorted(missing))}; export the model again")
+        raise ConfigError(
+            f"--config {path}: Deploy lacks {', '.join(sorted(missing))}; export the model again"
+        )
     for key in ("model", "params"):
         if not (path.parent / description[key]).is_file():
             raise ConfigError(f"--config {path}: Deploy.{key}: no file {path.parent / description[key]}")
@@ -110,7 +112,9 @@ def _main(argv: Sequence[str]) -> int:
     parser.add_argument("--image_path", required=True, help="an image, a folder, a .txt list or a glob")
     parser.add_argument("--save_dir", default="./output", help="folder for the pictures")
     parser.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto")
-    parser.add_argument("--cpu_threads", type=positive_int, default=None, help="default: the cores this process has")
+    parser.add_argument(
+        "--cpu_threads", type=positive_int, default=None, help="default: the cores this process has"
+    )
     args: argparse.Namespace = parser.parse_args(argv)
     settings = runtime.configure(threads=args.cpu_threads)
     runtime.import_framework()

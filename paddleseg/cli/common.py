@@ -109,11 +109,15 @@ def add_inference_flags(parser: argparse.ArgumentParser, *, augment: str) -> Non
         augment: Name of the switch: ``"aug_eval"`` or ``"aug_pred"``.
     """
     parser.add_argument(f"--{augment}", action="store_true", help="use --scales and the flips")
-    parser.add_argument("--scales", nargs="+", type=float, default=None, help="scales of the image, such as 0.75 1 1.25")
+    parser.add_argument(
+        "--scales", nargs="+", type=float, default=None, help="scales of the image, such as 0.75 1 1.25"
+    )
     parser.add_argument("--flip_horizontal", action="store_true", help="average with the mirrored image")
     parser.add_argument("--flip_vertical", action="store_true", help="average with the image upside down")
     parser.add_argument("--is_slide", action="store_true", help="sliding windows instead of the whole image")
-    parser.add_argument("--crop_size", nargs=2, type=int, default=None, metavar=("W", "H"), help="window size")
+    parser.add_argument(
+        "--crop_size", nargs=2, type=int, default=None, metavar=("W", "H"), help="window size"
+    )
     parser.add_argument("--stride", nargs=2, type=int, default=None, metavar=("W", "H"), help="window step")
 
 
@@ -215,7 +219,9 @@ def prepare_output_folder(path: str) -> Path:
 
 def add_weights_flags(parser: argparse.ArgumentParser) -> None:
     """Which weights the model gets."""
-    parser.add_argument("--model_path", default=None, help="weights: a file, a folder with model.pdparams, or a URL")
+    parser.add_argument(
+        "--model_path", default=None, help="weights: a file, a folder with model.pdparams, or a URL"
+    )
     parser.add_argument(
         "--allow_mismatch",
         action="store_true",

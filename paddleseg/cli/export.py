@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from paddleseg import log, runtime
 from paddleseg.cli.common import (
@@ -19,6 +20,9 @@ from paddleseg.cli.common import (
     select_device,
 )
 from paddleseg.errors import UsageError
+
+if TYPE_CHECKING:
+    from paddleseg.engine.exporter import OutputOp
 
 __all__ = ["main"]
 
@@ -53,8 +57,8 @@ def _main(argv: Sequence[str]) -> int:
     )
     for agreement in agreements:
         logger.info(
-            f"[CHECK] {agreement.size[0]}×{agreement.size[1]}: largest difference {agreement.difference:.2g}, "
-            f"equal labels {agreement.equal_labels:.4%}"
+            f"[CHECK] {agreement.size[0]}×{agreement.size[1]}: largest difference "
+            f"{agreement.difference:.2g}, equal labels {agreement.equal_labels:.4%}"
         )
     logger.info(f"[DONE] the exported model is in {save_dir}")
     return 0
@@ -64,18 +68,32 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = Parser(prog="export.py", description="Export a trained model for deployment.")
     add_common_flags(parser)
     add_weights_flags(parser)
-    parser.add_argument("--save_dir", default="./output/inference_model", help="folder for the exported model")
-    parser.add_argument("--input_shape", nargs=4, type=int, default=None, metavar=("N", "C", "H", "W"), help="fixed shape; -1: any")
-    parser.add_argument("--output_op", choices=("argmax", "softmax", "none"), default=None, help="what the model returns; default argmax")
+    parser.add_argument(
+        "--save_dir", default="./output/inference_model", help="folder for the exported model"
+    )
+    parser.add_argument(
+        "--input_shape",
+        nargs=4,
+        type=int,
+        default=None,
+        metavar=("N", "C", "H", "W"),
+        help="fixed shape; -1: any",
+    )
+    parser.add_argument(
+        "--output_op",
+        choices=("argmax", "softmax", "none"),
+        default=None,
+        help="what the model returns; default argmax",
+    )
     parser.add_argument("--without_argmax", action="store_true", help="the same as --output_op none")
     parser.add_argument("--with_softmax", action="store_true", help="with --without_argmax: probabilities")
     parser.add_argument("--for_fd", action="store_true", help="refused")
     return parser.parse_args(argv)
 
 
-def _output_op(args: argparse.Namespace) -> str:
+def _output_op(args: argparse.Namespace) -> OutputOp:
     """Joins PaddleSeg's ``--output_op`` with the two flags of CCNet_paddle."""
-    legacy = None
+    legacy: OutputOp | None = None
     if args.without_argmax:
         legacy = "softmax" if args.with_softmax else "none"
     elif args.with_softmax:
@@ -93,6 +111,6 @@ def _check_shape(shape: list[int] | None, channels: int) -> None:
         return
     if any(n != -1 and n < 1 for n in shape) or shape[1] != channels:
         raise UsageError(
-            f"--input_shape {' '.join(map(str, shape))}: expected N {channels} H W, each at least 1 or -1 for any; "
-            f"the model takes {channels} channels"
+            f"--input_shape {' '.join(map(str, shape))}: expected N {channels} H W, each at least 1 or "
+            f"-1 for any; the model takes {channels} channels"
         )

@@ -41,7 +41,10 @@ def _main(argv: Sequence[str]) -> int:
     settings = runtime.configure(threads=args.threads)
     log.setup()
     config = read_checked_config(
-        args, required=(*TRAIN_KEYS, "val_dataset") if args.do_eval else TRAIN_KEYS, parts=("model", "train_dataset", *(("val_dataset",) if args.do_eval else ())), flags=_config_flags(args)
+        args,
+        required=(*TRAIN_KEYS, "val_dataset") if args.do_eval else TRAIN_KEYS,
+        parts=("model", "train_dataset", *(("val_dataset",) if args.do_eval else ())),
+        flags=_config_flags(args),
     )
     device = select_device(args.device)
     seed = _seed(args.seed, config.settings.seed)
@@ -74,20 +77,44 @@ def _main(argv: Sequence[str]) -> int:
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = Parser(prog="train.py", description="Train a segmentation model.")
     add_common_flags(parser)
-    parser.add_argument("--iters", type=positive_int, default=None, help="iterations, in place of the config's")
+    parser.add_argument(
+        "--iters", type=positive_int, default=None, help="iterations, in place of the config's"
+    )
     parser.add_argument("--batch_size", type=positive_int, default=None, help="images a step")
     parser.add_argument("--learning_rate", type=float, default=None, help="initial learning rate")
     parser.add_argument("--save_dir", default="./output", help="folder for everything the run writes")
-    parser.add_argument("--save_interval", type=positive_int, default=1000, help="iterations between checkpoints, and evaluations")
-    parser.add_argument("--keep_checkpoint_max", type=non_negative_int, default=5, help="newest checkpoints kept; 0: all")
-    parser.add_argument("--resume_model", default=None, metavar="ITER_N", help="checkpoint folder to go on from")
+    parser.add_argument(
+        "--save_interval",
+        type=positive_int,
+        default=1000,
+        help="iterations between checkpoints, and evaluations",
+    )
+    parser.add_argument(
+        "--keep_checkpoint_max", type=non_negative_int, default=5, help="newest checkpoints kept; 0: all"
+    )
+    parser.add_argument(
+        "--resume_model", default=None, metavar="ITER_N", help="checkpoint folder to go on from"
+    )
     parser.add_argument("--num_workers", type=non_negative_int, default=0, help="processes that read images")
-    parser.add_argument("--do_eval", action="store_true", help="evaluate at every save_interval; keep the best model")
+    parser.add_argument(
+        "--do_eval", action="store_true", help="evaluate at every save_interval; keep the best model"
+    )
     parser.add_argument("--use_vdl", action="store_true", help="write VisualDL's log into save_dir")
-    parser.add_argument("--log_iters", "--log_iter", type=positive_int, default=10, help="iterations between log lines")
-    parser.add_argument("--early_stop_intervals", type=positive_int, default=None, help="stop after so many evaluations without gain")
-    parser.add_argument("--seed", type=non_negative_int, default=None, help="fixes weights, order and augmentation; default 0")
-    parser.add_argument("--precision", choices=("fp32", "fp16", "bf16"), default="fp32", help="only fp32 works")
+    parser.add_argument(
+        "--log_iters", "--log_iter", type=positive_int, default=10, help="iterations between log lines"
+    )
+    parser.add_argument(
+        "--early_stop_intervals",
+        type=positive_int,
+        default=None,
+        help="stop after so many evaluations without gain",
+    )
+    parser.add_argument(
+        "--seed", type=non_negative_int, default=None, help="fixes weights, order and augmentation; default 0"
+    )
+    parser.add_argument(
+        "--precision", choices=("fp32", "fp16", "bf16"), default="fp32", help="only fp32 works"
+    )
     parser.add_argument("--to_static_training", action="store_true", help="train the compiled static graph")
     refused = parser.add_argument_group("flags of PaddleSeg that are refused with the reason")
     refused.add_argument("--fp16", action="store_true")
@@ -109,8 +136,16 @@ def _refuse_flags(args: argparse.Namespace) -> None:
     refuse(args.fp16, "--fp16", mixed)
     refuse(args.amp_level != "O1", "--amp_level", mixed)
     refuse(args.use_ema, "--use_ema", "averaged weights are not available in this version; remove the flag")
-    refuse(args.profiler_options is not None, "--profiler_options", "not available; batch_cost and reader_cost in the log tell computing from reading")
-    refuse(args.repeats != 1, "--repeats", "epochs follow each other without a pause here, so repeating the list changes nothing; remove the flag")
+    refuse(
+        args.profiler_options is not None,
+        "--profiler_options",
+        "not available; batch_cost and reader_cost in the log tell computing from reading",
+    )
+    refuse(
+        args.repeats != 1,
+        "--repeats",
+        "epochs follow each other without a pause, so repeating the list changes nothing; remove the flag",
+    )
     exporting = "training does not export here; run export.py on the trained model"
     refuse(args.output_op != "argmax", "--output_op", exporting)
     refuse(args.input_shape is not None, "--input_shape", exporting)
@@ -137,5 +172,7 @@ def _seed(from_flag: int | None, from_config: int | None) -> int:
 def _existing_folder(path: str) -> Path:
     folder = Path(path)
     if not folder.is_dir():
-        raise UsageError(f"--resume_model {path}: no such folder; expected one named iter_N, written by train.py")
+        raise UsageError(
+            f"--resume_model {path}: no such folder; expected one named iter_N, written by train.py"
+        )
     return folder

@@ -26,6 +26,7 @@ from paddleseg.config.schema import VAL_KEYS
 
 __all__ = ["main"]
 
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the program. Returns its exit status: 0, 2 for an error that the user can fix, 130 for Ctrl-C."""
     return run_program(_main, argv)
@@ -37,7 +38,10 @@ def _main(argv: Sequence[str]) -> int:
     settings = runtime.configure(threads=args.threads)
     log.setup()
     config = read_checked_config(
-        args, required=VAL_KEYS, parts=("model", "val_dataset"), overrides=inference_overrides(args, augment="aug_eval")
+        args,
+        required=VAL_KEYS,
+        parts=("model", "val_dataset"),
+        overrides=inference_overrides(args, augment="aug_eval"),
     )
     device = select_device(args.device)
     save_dir = None if args.save_dir is None else prepare_output_folder(args.save_dir)
@@ -90,7 +94,9 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         type=_boolean,
         help="also the area under the ROC curve",
     )
-    parser.add_argument("--save_dir", default=None, help="folder for metrics.json, the confusion matrix and the worst images")
+    parser.add_argument(
+        "--save_dir", default=None, help="folder for metrics.json, the confusion matrix and the worst images"
+    )
     return parser.parse_args(argv)
 
 

@@ -91,7 +91,8 @@ def check_block(node: Node, path: Path, slot: Slot) -> list[Problem]:
     try:
         component = slot.registry.get(name.value)
     except RegistryError as error:
-        return [Problem(name.source, (*path, "type"), str(error))]
+        inside = [one for key in _NESTED for one in _check_nested_entry(node, path, key)]
+        return [Problem(name.source, (*path, "type"), str(error)), *inside]
     return _check_parameters(node, path, slot, component)
 
 
@@ -197,6 +198,11 @@ def _check_nested(node: Node, path: Path, key: str) -> list[Problem]:
             for problem in check_block(item, (*path, i), _slot_for(key, item))
         ]
     return []
+
+
+def _check_nested_entry(node: Node, path: Path, key: str) -> list[Problem]:
+    child = node.value.get(key)
+    return [] if child is None else _check_nested(child, (*path, key), key)
 
 
 def _is_block(node: Node) -> bool:

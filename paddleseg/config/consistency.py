@@ -54,7 +54,7 @@ def _reconcile_num_classes(config: Config) -> list[Problem]:
 
 
 def _reconcile_channels(config: Config) -> list[Problem]:
-    has_backbone = component_of(config.node(("model", "backbone")), BACKBONES) is not None
+    has_backbone = config.node(("model", "backbone")) is not None
     place: Path = ("model", "backbone") if has_backbone else ("model",)
     facts = _dataset_facts(config, "img_channels", "IMG_CHANNELS")
     problems = _disagreements(facts, _given(config, place, "in_channels"))

@@ -34,14 +34,15 @@ def read_image(path: str, channels: int = 3) -> ImageArray:
         DataError: The file is missing, empty, truncated or no image.
     """
     data = _read_bytes(path)
-    _refuse_truncated(path, data)
     flag = cv2.IMREAD_COLOR if channels == 3 else cv2.IMREAD_GRAYSCALE
     try:
         image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flag)
     except cv2.error as error:
         raise DataError(f"{path}: cannot be decoded as an image: {error.err}") from error
     if image is None:
-        raise DataError(f"{path}: cannot be decoded as an image; open it in a viewer, or copy it again")
+        raise DataError(
+            f"{path}: cannot be decoded as an image: damaged, cut off or of another kind; copy it again"
+        )
     if channels == 3:
         image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
     return image.reshape(*image.shape[:2], channels).astype(np.float32)
@@ -117,15 +118,3 @@ def _read_bytes(path: str) -> bytes:
     if not data:
         raise DataError(f"{path}: the image file is empty (0 bytes); copy it again")
     return data
-
-
-def _refuse_truncated(path: str, data: bytes) -> None:
-    """OpenCV fills what is missing of a cut-off JPEG or PNG with grey and says nothing; Pillow refuses it."""
-    is_jpeg, is_png = data.startswith(b"\xff\xd8"), data.startswith(b"\x89PNG")
-    if not (is_jpeg or is_png) or data.rstrip(b"\0\r\n").endswith((b"\xff\xd9", b"IEND\xaeB`\x82")):
-        return
-    try:
-        with Image.open(path) as image:
-            image.load()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path}: the image is damaged or cut off ({error}); copy it again") from error

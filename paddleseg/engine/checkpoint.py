@@ -86,9 +86,7 @@ def save_best_model(save_dir: Path, *, model: nn.Layer, state: TrainState) -> Pa
     return _replace_folder(save_dir / BEST_MODEL, write)
 
 
-def load_checkpoint(
-    folder: Path, *, model: nn.Layer, optimizer: paddle.optimizer.Optimizer
-) -> TrainState:
+def load_checkpoint(folder: Path, *, model: nn.Layer, optimizer: paddle.optimizer.Optimizer) -> TrainState:
     """Restores what :func:`save_checkpoint` wrote, or the two files of a PaddleSeg checkpoint.
 
     Args:
@@ -105,7 +103,7 @@ def load_checkpoint(
     for name in (_PARAMETERS, _OPTIMIZER):
         if not (folder / name).is_file():
             raise CheckpointError(
-                f"cannot resume from {folder}: there is no {name}; expected a folder iter_N written by train.py"
+                f"cannot resume from {folder}: there is no {name}; expected an iter_N of train.py"
             )
     state = _read_state(folder)
     try:

@@ -113,9 +113,13 @@ def evaluate(
     model.eval()
     try:
         loader = make_eval_loader(dataset, num_workers=num_workers)
-        for item in tqdm(loader, total=len(dataset), desc="eval", unit="image", disable=not progress, leave=False):
+        for item in tqdm(
+            loader, total=len(dataset), desc="eval", unit="image", disable=not progress, leave=False
+        ):
             if item.label is None:
-                raise DataError(f"{item.image_path}: there is no label to compare with; evaluate in mode 'val'")
+                raise DataError(
+                    f"{item.image_path}: there is no label to compare with; evaluate in mode 'val'"
+                )
             logits = undo_transforms(infer_logits(predict, item.image, options), item.undo)
             prediction = to_labels(logits)
             of_image = confusion_matrix(prediction, item.label, classes, ignore)
@@ -134,4 +138,3 @@ def evaluate(
             model.train()
     report = make_report(matrix, class_names=dataset.class_names, boundary=boundary, scores=scores)
     return Evaluation(report, matrix, images)
-

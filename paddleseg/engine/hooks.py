@@ -61,9 +61,7 @@ class LogHook(Hook):
         writers: Where the numbers go as well.
     """
 
-    def __init__(
-        self, *, log_iters: int, iterations_per_epoch: int, writers: list[MetricWriter]
-    ) -> None:
+    def __init__(self, *, log_iters: int, iterations_per_epoch: int, writers: list[MetricWriter]) -> None:
         self._log_iters = log_iters
         self._per_epoch = iterations_per_epoch
         self._writers = writers
@@ -98,10 +96,12 @@ class LogHook(Hook):
         left = round((trainer.iterations - iteration) * batch_cost)
         eta = f"{left // 3600:02d}:{left // 60 % 60:02d}:{left % 60:02d}"
         samples_per_second = self._samples / self._seconds
+        epoch = (iteration - 1) // self._per_epoch + 1
         _logger.info(
-            f"[TRAIN] epoch: {(iteration - 1) // self._per_epoch + 1}, iter: {iteration}/{trainer.iterations}, "
+            f"[TRAIN] epoch: {epoch}, iter: {iteration}/{trainer.iterations}, "
             f"loss: {losses['loss']:.4f}, lr: {trainer.learning_rate:.6f}, batch_cost: {batch_cost:.4f}, "
-            f"reader_cost: {reader_cost:.5f}, ips: {samples_per_second:.4f} samples/sec{_gpu_memory()} | ETA {eta}"
+            f"reader_cost: {reader_cost:.5f}, ips: {samples_per_second:.4f} samples/sec"
+            f"{_gpu_memory()} | ETA {eta}"
         )
         values = {f"Train/{name}": value for name, value in losses.items()}
         values |= {
@@ -138,9 +138,9 @@ class FiniteLossHook(Hook):
             if not -float("inf") < total < float("inf"):
                 parts = {name: part.item() for name, part in trainer.losses.parts.items()}
                 raise DataError(
-                    f"iteration {trainer.state.iteration}: the loss is {total} ({parts}); lower the learning rate "
-                    f"(now {trainer.learning_rate:.3g}), add warm-up or grad_clip_cfg; the checkpoints saved so "
-                    "far are untouched"
+                    f"iteration {trainer.state.iteration}: the loss is {total} ({parts}); lower the learning "
+                    f"rate (now {trainer.learning_rate:.3g}), add warm-up or grad_clip_cfg; the checkpoints "
+                    "saved so far are untouched"
                 )
 
 

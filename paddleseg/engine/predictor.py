@@ -175,9 +175,7 @@ def predict_images(
         picture = np.repeat(pixels, 3, axis=2) if img_channels == 1 else pixels
         write_image(folders.label / f"{image.name}.png", label)
         write_palette_image(folders.pseudo_color / f"{image.name}.png", label, palette)
-        write_image(
-            folders.added / f"{image.name}.png", overlay(picture.astype(np.uint8), label, palette)
-        )
+        write_image(folders.added / f"{image.name}.png", overlay(picture.astype(np.uint8), label, palette))
     return failed
 
 

@@ -101,9 +101,7 @@ class Trainer:
         self.batch_size = len(batch.paths)
         self.learning_rate = self.schedule(self.state.iteration)
         self.optimizer.set_lr(self.learning_rate)
-        self.losses = self.loss(
-            self.model(batch.images), batch.labels
-        )
+        self.losses = self.loss(self.model(batch.images), batch.labels)
         self.losses.total.backward()
         self.optimizer.step()
         self.optimizer.clear_grad()

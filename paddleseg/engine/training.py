@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,32 +103,9 @@ def run_training(config: Config, options: TrainOptions) -> TrainState:
     writers: list[MetricWriter] = [JsonLinesWriter(options.save_dir / METRICS_FILE)]
     if options.use_vdl:
         writers.append(VisualDLWriter(options.save_dir))
-    hooks: list[Hook] = [
-        FiniteLossHook(every=options.log_iters),
-        LogHook(
-            log_iters=options.log_iters,
-            iterations_per_epoch=sampler.iterations_per_epoch,
-            writers=writers,
-        ),
-        ProgressHook(enabled=sys.stderr.isatty()),
-        CheckpointHook(
-            save_dir=options.save_dir,
-            interval=options.save_interval,
-            keep=options.keep_checkpoint_max,
-        ),
-    ]
-    if val_set is not None:
-        run_evaluation = _Evaluation(config, model, val_set, writers, options.num_workers)
-        hooks.insert(
-            3,
-            EvaluationHook(
-                save_dir=options.save_dir,
-                interval=options.save_interval,
-                run_evaluation=run_evaluation,
-                writers=writers,
-                patience=options.early_stop_intervals,
-            ),
-        )
+    run_evaluation = (
+        None if val_set is None else _Evaluation(config, model, val_set, writers, options.num_workers)
+    )
     trainer = Trainer(
         model=paddle.jit.to_static(model) if settings.to_static_training else model,
         loss=build_loss(config),
@@ -137,7 +114,7 @@ def run_training(config: Config, options: TrainOptions) -> TrainState:
         batches=make_train_loader(train_set, sampler, num_workers=options.num_workers),
         iterations=settings.iters,
         state=state,
-        hooks=hooks,
+        hooks=_make_hooks(options, sampler.iterations_per_epoch, writers, run_evaluation),
     )
     try:
         trainer.run()
@@ -147,6 +124,38 @@ def run_training(config: Config, options: TrainOptions) -> TrainState:
     if trainer.stop_reason:
         _logger.info(f"[STOP] iteration {state.iteration}: {trainer.stop_reason}")
     return state
+
+
+def _make_hooks(
+    options: TrainOptions,
+    iterations_per_epoch: int,
+    writers: list[MetricWriter],
+    run_evaluation: Callable[[int], Evaluation] | None,
+) -> list[Hook]:
+    """The order matters: a checkpoint holds the result of the evaluation before it."""
+    hooks: list[Hook] = [
+        FiniteLossHook(every=options.log_iters),
+        LogHook(log_iters=options.log_iters, iterations_per_epoch=iterations_per_epoch, writers=writers),
+        ProgressHook(enabled=sys.stderr.isatty()),
+    ]
+    if run_evaluation is not None:
+        hooks.append(
+            EvaluationHook(
+                save_dir=options.save_dir,
+                interval=options.save_interval,
+                run_evaluation=run_evaluation,
+                writers=writers,
+                patience=options.early_stop_intervals,
+            )
+        )
+    hooks.append(
+        CheckpointHook(
+            save_dir=options.save_dir,
+            interval=options.save_interval,
+            keep=options.keep_checkpoint_max,
+        )
+    )
+    return hooks
 
 
 class _Evaluation:

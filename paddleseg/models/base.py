@@ -55,6 +55,5 @@ class SegmentationModel(nn.Layer):
             logits.append(self.aux_head(features[self._aux_index]))
         size = x.shape[2:]
         return [
-            F.interpolate(logit, size, mode="bilinear", align_corners=self.align_corners)
-            for logit in logits
+            F.interpolate(logit, size, mode="bilinear", align_corners=self.align_corners) for logit in logits
         ]

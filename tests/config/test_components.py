@@ -90,6 +90,14 @@ def test_good_blocks(block: dict[str, Any], slot: Slot) -> None:
             ],
         ),
         (
+            {"type": "FakeTown", "transforms": [{"type": "FakeCrap"}]},
+            Slot(DATASETS),
+            [
+                "f:1 x.type: no data set 'FakeTown'",
+                "f:1 x.transforms[0].type: no transform 'FakeCrap'; did you mean 'FakeCrop'?",
+            ],
+        ),
+        (
             {"type": "FakeCity", "transforms": [{"type": "FakeCrop", "prob": "a"}], "dataset_root": "d"},
             Slot(DATASETS, filled=("mode",)),
             ["f:1 x.transforms[0].prob: got 'a'; expected a number"],

@@ -111,3 +111,8 @@ def test_disagreements(tree: dict[str, Any], expected: list[str]) -> None:
 def test_unknown_components_are_passed_over() -> None:
     tree = {"model": {"type": "Nope"}, "train_dataset": {"type": "Nope"}, "loss": {"types": 3, "coef": 3}}
     assert reconcile(config_of(tree)) == []
+
+
+def test_in_channels_of_a_model_with_an_unknown_backbone_is_its_own_affair() -> None:
+    model = {"type": "FakeModel", "num_classes": 19, "in_channels": 720, "backbone": {"type": "Nope"}}
+    assert reconcile(config_of({"model": model, "train_dataset": CITY})) == []

@@ -18,6 +18,12 @@ def test_value_and_gradient_equal_the_naive_loop(options: dict) -> None:
     np.testing.assert_allclose(gradient, slope, atol=1e-7)
 
 
+def test_ignore_index_may_be_a_class() -> None:
+    logits, labels = make_case(ignored=0.0)
+    value, _ = run(DiceLoss(ignore_index=0), logits, labels)
+    assert value == pytest.approx(dice(logits, np.where(labels == 0, 255, labels)), rel=1e-5)
+
+
 def test_literal_undecided() -> None:
     # Both classes: |P∩T| = 0.5, |P| = 1, |T| = 1; 1 − (1 + 1) / (2 + 1) = 1/3.
     value, _ = run(DiceLoss(), np.zeros((1, 2, 1, 2)), np.array([[[0, 1]]]))

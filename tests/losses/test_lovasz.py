@@ -24,6 +24,14 @@ def test_value_and_gradient_equal_the_naive_loop(classes: str | list[int], absen
     np.testing.assert_allclose(gradient, slope, atol=1e-7)
 
 
+@pytest.mark.parametrize("classes", ["present", "all"])
+def test_ignore_index_may_be_a_class(classes: str) -> None:
+    logits, labels = make_case(ignored=0.0)
+    value, _ = run(LovaszSoftmaxLoss(ignore_index=0, classes=classes), logits, labels)
+    expected = lovasz(logits, np.where(labels == 0, 255, labels), classes=classes)
+    assert value == pytest.approx(expected, rel=1e-6)
+
+
 def test_literal() -> None:
     # True-class probabilities 0.75 (class 0) and 0.6 (class 1).
     # Class 0: errors 0.4 (outside), 0.25 (inside): 0.4·1/2 + 0.25·1/2 = 0.325.

@@ -163,6 +163,7 @@ def test_file_that_changed_meanwhile_is_not_mixed(
         get(server, tmp_path, retries=0)
     server.etag, server.body = etags[1], BODY[::-1][:length]
     assert get(server, tmp_path).read_bytes() == server.body
+    assert len(server.requests) == (2 if etags[1] else 3)  # noticed by the first answer
 
 
 def test_reset_connection_is_resumed(server: Server, tmp_path: Path) -> None:

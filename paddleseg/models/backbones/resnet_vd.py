@@ -164,7 +164,9 @@ def _check_options(
     if in_channels < 1:
         raise ValueError(f"in_channels must be at least 1, got {in_channels!r}")
     if data_format != "NCHW":
-        raise ValueError(f"data_format must be 'NCHW' (the kernels here have no other layout), got {data_format!r}")
+        raise ValueError(
+            f"data_format must be 'NCHW' (the kernels here have no other layout), got {data_format!r}"
+        )
 
 
 @BACKBONES.register

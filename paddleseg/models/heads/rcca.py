@@ -44,7 +44,8 @@ class RCCAHead(nn.Layer):
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         context = self.conva(x)
-        for _ in range(self.recurrence):
-            context = self.cca(context)
+        if self.cca is not None:
+            for _ in range(self.recurrence):
+                context = self.cca(context)
         context = self.convb(context)
         return self.out(paddle.concat([x, context], axis=1))

@@ -33,9 +33,7 @@ class CrissCrossAttention(nn.Layer):
         self.q_conv = nn.Conv2D(in_channels, in_channels // 8, 1)
         self.k_conv = nn.Conv2D(in_channels, in_channels // 8, 1)
         self.v_conv = nn.Conv2D(in_channels, in_channels, 1)
-        self.gamma = self.create_parameter(
-            shape=[1], default_initializer=nn.initializer.Constant(0.0)
-        )
+        self.gamma = self.create_parameter(shape=[1], default_initializer=nn.initializer.Constant(0.0))
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         height = x.shape[2]
