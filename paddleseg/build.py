@@ -20,6 +20,7 @@ from paddleseg.config.plugins import import_plugins
 from paddleseg.config.problems import Problem, ProblemError, raise_problems
 from paddleseg.config.schema import check_structure
 from paddleseg.errors import ConfigError
+from paddleseg.log import get_logger
 from paddleseg.registry import (
     BACKBONES,
     DATASETS,
@@ -39,16 +40,19 @@ if TYPE_CHECKING:
 
 __all__ = [
     "build_dataset",
-    "build_export_transforms",
     "build_loss",
     "build_model",
     "build_optimizer",
     "build_schedule",
+    "build_transforms",
     "check",
     "check_files",
+    "dataset_facts",
     "import_components",
     "load_config",
 ]
+
+_logger = get_logger(__name__)
 
 _COMPONENT_MODULES = (
     "paddleseg.models",
@@ -162,12 +166,36 @@ def build_dataset(config: Config, split: str) -> Any:
     return construct(_require(config, key), (key,), DATASETS)
 
 
-def build_export_transforms(config: Config) -> list[Any] | None:
-    """Builds the transforms of the ``export`` block; None where it has none."""
-    node = config.node("export.transforms")
+def build_transforms(config: Config, block: str) -> list[Any]:
+    """Builds the transforms of a block, which may name files that are not there.
+
+    Args:
+        config: Checked configuration.
+        block: ``"val_dataset"``, ``"export"`` …
+
+    Returns:
+        The transforms; ``Normalize`` alone where the block has none.
+    """
+    node = config.node((block, "transforms"))
     if node is None:
-        return None
-    return [construct(item, ("export", "transforms", i), TRANSFORMS) for i, item in enumerate(node.value)]
+        return [TRANSFORMS.get("Normalize")()]
+    return [construct(item, (block, "transforms", i), TRANSFORMS) for i, item in enumerate(node.value)]
+
+
+def dataset_facts(config: Config) -> tuple[list[str] | None, list[list[int]] | None]:
+    """Class names and colours of the data set, from the config or the data set's class.
+
+    Returns:
+        Names and (R, G, B) colours, one a class; None where they are not known.
+    """
+    for key in ("val_dataset", "train_dataset"):
+        block = config.tree.get(key)
+        if block is not None:
+            kind = DATASETS.get(block["type"])
+            names = block.get("class_names") or getattr(kind, "CLASS_NAMES", None)
+            palette = block.get("palette") or getattr(kind, "PALETTE", None)
+            return names and list(names), palette and [list(colour) for colour in palette]
+    return None, None
 
 
 def build_loss(config: Config) -> CombinedLoss:
@@ -238,7 +266,7 @@ def _without_weights(node: Node) -> Node:
 def _load_pretrained(layer: nn.Layer, block: Node, load_weights: Callable[[nn.Layer, str], Any]) -> None:
     source = block.value.get("pretrained")
     if source is not None and source.value is not None:
-        load_weights(layer, source.value)
+        _logger.info(load_weights(layer, source.value).summary())
 
 
 def _check_values(config: Config, broken: Sequence[Path]) -> list[Problem]:
@@ -255,6 +283,8 @@ def _check_values(config: Config, broken: Sequence[Path]) -> list[Problem]:
         try:
             if registry is MODELS:
                 _assemble_unallocated(node)
+            elif registry is OPTIMIZERS:
+                _try_optimizer(node)
             else:
                 construct(node, path, registry, _schedule_length(config) if registry is SCHEDULES else None)
         except ProblemError as error:
@@ -263,12 +293,12 @@ def _check_values(config: Config, broken: Sequence[Path]) -> list[Problem]:
 
 
 def _cheap_blocks(config: Config) -> Iterator[tuple[Node, Path, Registry]]:
-    """All blocks but data sets, whose transforms alone are cheap, and optimizers, which need a model."""
+    """All blocks, except that of data sets only the transforms are cheap."""
     for node, path, slot in iterate_blocks(config):
         if slot.registry is DATASETS:
             for i, item in enumerate(_entries(node, "transforms")):
                 yield item, (*path, "transforms", i), TRANSFORMS
-        elif slot.registry is not OPTIMIZERS:
+        else:
             yield node, path, slot.registry
 
 
@@ -280,6 +310,17 @@ def _entries(node: Node, key: str) -> list[Node]:
 def _schedule_length(config: Config) -> dict[str, int]:
     node = config.node("iters")
     return {"iters": node.value if node is not None and isinstance(node.value, int) else 1}
+
+
+def _try_optimizer(node: Node) -> None:
+    """Constructs the optimizer over a tiny layer; ``custom_cfg`` names parameters of the real model."""
+    import paddle
+    from paddle.utils import unique_name
+
+    options = Node({key: child for key, child in node.value.items() if key != "custom_cfg"}, node.source)
+    with unique_name.guard():
+        extra = {"model": paddle.nn.BatchNorm1D(1), "learning_rate": 0.1}
+        construct(options, ("optimizer",), OPTIMIZERS, extra)
 
 
 def _assemble_unallocated(node: Node) -> None:

@@ -256,9 +256,17 @@ def test_build_optimizer_from_the_legacy_learning_rate(list_config: Path) -> Non
     assert optimizer.get_lr() == pytest.approx(0.1)
 
 
-def test_build_optimizer_names_a_refused_value(list_config: Path) -> None:
-    config = load_config(list_config, ["optimizer.momentum=-1.0"])
-    with pytest.raises(ConfigError, match=r"--opts optimizer\.momentum"):
+def test_an_optimizers_values_are_checked_before_there_is_a_model(list_config: Path) -> None:
+    (found,) = complaints(list_config, ["optimizer.momentum=-1.0"])
+    assert found.startswith("--opts optimizer.momentum: sgd: ")
+
+
+def test_custom_cfg_waits_for_the_model(list_config: Path) -> None:
+    groups = "optimizer.custom_cfg=[{name: weight, lr_mult: 0.1}]"
+    config = load_config(list_config, [groups])
+    build.build_optimizer(config, paddle.nn.Linear(2, 2))
+    config = load_config(list_config, [groups.replace("weight", "wieght")])
+    with pytest.raises(ConfigError, match=r"optimizer.*wieght"):
         build.build_optimizer(config, paddle.nn.Linear(2, 2))
 
 
@@ -288,9 +296,9 @@ def test_check_files_and_build_dataset(list_config: Path, tmp_path: Path) -> Non
 
 
 def test_export_transforms(reference: Path) -> None:
-    assert build.build_export_transforms(load_config(reference)) is None
+    assert [type(one).__name__ for one in build.build_transforms(load_config(reference), "export")] == ["Normalize"]
     config = load_config(reference, ["export.transforms=[{type: Resize, target_size: [4, 3]}]"])
-    (resize,) = build.build_export_transforms(config) or []
+    (resize,) = build.build_transforms(config, "export")
     assert type(resize).__name__ == "Resize"
 
 

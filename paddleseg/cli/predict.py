@@ -43,7 +43,7 @@ def _main(argv: Sequence[str]) -> int:
         overrides.append(f"test_config.custom_color={args.custom_color}")
     config = read_checked_config(args, required=("model",), parts=("model",), overrides=overrides)
     device = select_device(args.device, device_id=args.device_id)
-    from paddleseg.build import build_transforms, dataset_palette
+    from paddleseg.build import build_transforms, dataset_facts
     from paddleseg.data.transforms import Compose
     from paddleseg.engine.evaluator import as_predict
     from paddleseg.engine.options import inference_options
@@ -59,7 +59,7 @@ def _main(argv: Sequence[str]) -> int:
     logger.info(f"[RUN] device: {device}; {settings.describe()}")
     images = find_images(args.image_path)
     test_config = config.settings.test_config
-    palette = color_map(256, test_config.custom_color, palette=dataset_palette(config))
+    palette = color_map(256, test_config.custom_color, palette=dataset_facts(config)[1])
     model = load_model(config, args)
     model.eval()
     folders = PredictionFolders(prepare_output_folder(args.save_dir))

@@ -117,8 +117,6 @@ def construct(node: Node, path: Path, registry: Registry, extra: Mapping[str, An
     }
     try:
         return component(**params, **extra)
-    except ProblemError:
-        raise
     except (ValueError, TypeError, ConfigError) as error:
         raise ProblemError(_refusal(node, path, str(error))) from error
 

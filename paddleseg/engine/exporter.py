@@ -13,6 +13,7 @@ import paddle
 import yaml
 from paddle import nn
 
+from paddleseg.build import dataset_facts
 from paddleseg.config.config import Config
 from paddleseg.errors import OutputError, PaddleSegError
 from paddleseg.version import __version__
@@ -126,7 +127,7 @@ def _compare(
     sizes = _CHECK_SIZES if shape[2] is None or shape[3] is None else ((shape[2], shape[3]),)
     agreements = []
     for height, width in sizes:
-        image = generator.standard_normal((shape[0] or 1, shape[1], height, width), dtype=np.float32)
+        image = generator.standard_normal((shape[0] or 1, model.in_channels, height, width), dtype=np.float32)
         with paddle.no_grad():
             expected = model(paddle.to_tensor(image))[0]
             if output_op == "softmax":
@@ -158,8 +159,11 @@ def deploy_description(config: Config) -> dict[str, Any]:
     tree = config.tree
     export, val_dataset = tree.get("export") or {}, tree.get("val_dataset") or {}
     transforms = export.get("transforms") or val_dataset.get("transforms") or [{"type": "Normalize"}]
+    class_names, palette = dataset_facts(config)
     return {
         "transforms": transforms,
         "num_classes": tree["model"]["num_classes"],
+        **({"class_names": class_names} if class_names else {}),
+        **({"palette": palette} if palette else {}),
         "versions": {"paddleseg": __version__, "paddle": paddle.__version__},
     }

@@ -36,7 +36,7 @@ __all__ = [
     "preprocess",
 ]
 
-Labels = npt.NDArray[np.uint8 | np.uint16]
+Labels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
 _IMAGE_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 _LIST_SUFFIXES = {".txt", ".lst", ".csv"}

@@ -90,10 +90,10 @@ def test_good_blocks(block: dict[str, Any], slot: Slot) -> None:
             ],
         ),
         (
-            {"type": "FakeTown", "transforms": [{"type": "FakeCrap"}]},
+            {"type": "Zzz", "transforms": [{"type": "FakeCrap"}]},
             Slot(DATASETS),
             [
-                "f:1 x.type: no data set 'FakeTown'",
+                "f:1 x.type: no data set 'Zzz'",
                 "f:1 x.transforms[0].type: no transform 'FakeCrap'; did you mean 'FakeCrop'?",
             ],
         ),

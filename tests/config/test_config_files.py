@@ -35,6 +35,8 @@ def test_data(tmp_path: Path) -> None:
         "test_dataset": {**root, "val_path": str(tmp_path / "other.txt")},
     }
     assert problems(tree, "val_dataset") == []
+    rootless = {"val_dataset": {"mode": "val", "val_path": str(tmp_path / "val.txt")}}
+    assert problems(rootless, "val_dataset") == []
     assert problems(tree, "train_dataset") == [
         "f:1 train_dataset.dataset_root: no folder 'no/folder'; correct the path"
     ]

@@ -54,10 +54,18 @@ def test_file_wins_over_base_and_every_entry_keeps_its_line(tmp_path: Path) -> N
     assert plain(root) == {"iters": 5, "model": {"a": 2, "b": {"c": 3}, "list": [9]}}
     lines = {
         path: find(root, path).source.removeprefix(f"{tmp_path}/")  # type: ignore[union-attr]
-        for path in [("iters",), ("model", "a"), ("model", "b", "c"), ("model", "list"), ("model", "list", 0)]
+        for path in [
+            ("iters",),
+            ("model",),
+            ("model", "a"),
+            ("model", "b", "c"),
+            ("model", "list"),
+            ("model", "list", 0),
+        ]
     }
     assert lines == {
         ("iters",): "base.yml:1",
+        ("model",): "main.yml:2",
         ("model", "a"): "main.yml:3",
         ("model", "b", "c"): "base.yml:5",
         ("model", "list"): "main.yml:4",

@@ -74,6 +74,8 @@ class Cityscapes(SegmentationDataset):
         DataError: A folder is missing or empty, or an image and a label have no partner.
     """
 
+    CLASS_NAMES = tuple(name for name, _, _ in TRAIN_CLASSES)
+    PALETTE = tuple(colour for _, _, colour in TRAIN_CLASSES)
     NUM_CLASSES = 19
     IGNORE_INDEX = 255
     IMG_CHANNELS = 3
@@ -90,8 +92,8 @@ class Cityscapes(SegmentationDataset):
             num_classes=self.NUM_CLASSES,
             ignore_index=self.IGNORE_INDEX,
             img_channels=self.IMG_CHANNELS,
-            class_names=[name for name, _, _ in TRAIN_CLASSES],
-            palette=[colour for _, _, colour in TRAIN_CLASSES],
+            class_names=self.CLASS_NAMES,
+            palette=self.PALETTE,
         )
 
     def _decode_label(self, path: str) -> LabelArray:

@@ -1,0 +1,176 @@
+"""Criss-cross attention against a loop over pixels in float64, forward and backward."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import paddle
+import pytest
+from numpy_network import criss_cross, randomise
+
+from paddleseg.models.layers import CrissCrossAttention
+
+CHANNELS = 16  # queries and keys have 2
+
+# batch, height, width
+SIZES = [(1, 1, 1), (2, 3, 5), (1, 7, 7), (2, 1, 6), (1, 5, 1), (1, 4, 9), (3, 2, 2)]
+every_size = pytest.mark.parametrize("size", SIZES, ids=["x".join(map(str, size)) for size in SIZES])
+
+
+@pytest.fixture
+def _float64() -> Iterator[None]:
+    before = paddle.get_default_dtype()
+    paddle.set_default_dtype("float64")
+    yield
+    paddle.set_default_dtype(before)
+
+
+def make_case(size: tuple[int, int, int]) -> tuple[CrissCrossAttention, dict[str, np.ndarray], np.ndarray]:
+    layer = CrissCrossAttention(CHANNELS)
+    state = randomise(layer, seed=3)
+    batch, height, width = size
+    return layer, state, np.random.default_rng(4).normal(size=(batch, CHANNELS, height, width))
+
+
+def naive_gradients(
+    x: np.ndarray, state: dict[str, np.ndarray], upstream: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Derivatives of ``sum(upstream · output)`` by the input ("x") and every parameter, pixel by pixel."""
+    _, context, attended = criss_cross(x, state)
+    flat = {part: state[f"{part}_conv.weight"][:, :, 0, 0] for part in "qkv"}
+    values = {
+        part: np.einsum("oc,nchw->nohw", flat[part], x) + state[f"{part}_conv.bias"][:, None, None]
+        for part in "qkv"
+    }
+    by = {part: np.zeros_like(value) for part, value in values.items()}
+    for (n, i, j), keys, weights in attended:
+        by_context = state["gamma"][0] * upstream[n, :, i, j]
+        by_weight = np.array([by_context @ values["v"][n, :, row, column] for row, column in keys])
+        by_logit = weights * (by_weight - weights @ by_weight)
+        for m, (row, column) in enumerate(keys):
+            by["v"][n, :, row, column] += weights[m] * by_context
+            by["q"][n, :, i, j] += by_logit[m] * values["k"][n, :, row, column]
+            by["k"][n, :, row, column] += by_logit[m] * values["q"][n, :, i, j]
+    gradients = {"x": upstream.copy(), "gamma": np.array([(upstream * context).sum()])}
+    for part in "qkv":
+        gradients["x"] += np.einsum("oc,nohw->nchw", flat[part], by[part])
+        gradients[f"{part}_conv.weight"] = np.einsum("nohw,nchw->oc", by[part], x)[:, :, None, None]
+        gradients[f"{part}_conv.bias"] = by[part].sum(axis=(0, 2, 3))
+    return gradients
+
+
+def test_the_oracles_derivatives_are_its_central_differences() -> None:
+    _, state, x = make_case((2, 2, 3))
+    upstream = np.random.default_rng(5).normal(size=x.shape)
+    gradients = naive_gradients(x, state, upstream)
+    inputs = {"x": x, **state}
+    assert set(gradients) == set(inputs)
+    rng = np.random.default_rng(6)
+    for name, value in inputs.items():
+        direction = rng.normal(size=value.shape)
+        ends = []
+        for step in (1e-5, -1e-5):
+            moved = {**inputs, name: value + step * direction}
+            ends.append((upstream * criss_cross(moved["x"], moved)[0]).sum())
+        slope = (ends[0] - ends[1]) / 2e-5
+        assert (gradients[name] * direction).sum() == pytest.approx(slope, rel=1e-6, abs=1e-7), name
+
+
+# Logits and softmax are float32 whatever the input is: that bounds the agreement.
+@pytest.mark.usefixtures("_float64")
+@every_size
+def test_forward_equals_the_loop(size: tuple[int, int, int]) -> None:
+    layer, state, x = make_case(size)
+    output = layer(paddle.to_tensor(x))
+    assert output.dtype == paddle.float64
+    np.testing.assert_allclose(output.numpy(), criss_cross(x, state)[0], rtol=0, atol=2e-6)
+
+
+@pytest.mark.usefixtures("_float64")
+@every_size
+def test_gradients_equal_the_loop(size: tuple[int, int, int]) -> None:
+    layer, state, x = make_case(size)
+    upstream = np.random.default_rng(8).normal(size=x.shape)
+    image = paddle.to_tensor(x, stop_gradient=False)
+    (layer(image) * paddle.to_tensor(upstream)).sum().backward()
+    expected = naive_gradients(x, state, upstream)
+    got = {"x": image.grad.numpy(), **{name: p.grad.numpy() for name, p in layer.named_parameters()}}
+    assert set(got) == set(expected)
+    for name, gradient in expected.items():
+        # The key's bias shifts all logits of a pixel alike, so its derivative is 0 up to rounding.
+        np.testing.assert_allclose(got[name], gradient, rtol=1e-5, atol=1e-5, err_msg=name)
+
+
+def test_float32_forward_equals_the_loop() -> None:
+    layer, state, x = make_case((2, 5, 7))
+    x = x.astype("float32")
+    output = layer(paddle.to_tensor(x))
+    assert output.dtype == paddle.float32
+    np.testing.assert_allclose(output.numpy(), criss_cross(x.astype("float64"), state)[0], atol=1e-5)
+
+
+def test_equal_keys_give_the_mean_over_the_cross_with_the_pixel_once() -> None:
+    layer = CrissCrossAttention(8)
+    values = np.zeros((1, 8, 2, 3), dtype="float32")
+    values[0, 0] = [[1, 2, 3], [4, 5, 6]]
+    identity = np.eye(8, dtype="float32")[:, :, None, None]
+    for conv in (layer.q_conv, layer.k_conv):
+        conv.weight.set_value(paddle.zeros_like(conv.weight))
+    layer.v_conv.weight.set_value(identity)
+    layer.v_conv.bias.set_value(paddle.zeros_like(layer.v_conv.bias))
+    layer.gamma.set_value(np.array([1.0], dtype="float32"))
+    context = layer(paddle.to_tensor(values)).numpy() - values
+    # Crosses of 2 + 3 − 1 = 4 pixels; of the first: 1 + 2 + 3 + 4.
+    expected = [[10 / 4, 11 / 4, 12 / 4], [16 / 4, 17 / 4, 18 / 4]]
+    np.testing.assert_allclose(context[0, 0], expected, rtol=1e-6)
+
+
+@every_size
+def test_a_new_module_is_the_identity(size: tuple[int, int, int]) -> None:
+    layer = CrissCrossAttention(CHANNELS)
+    x = np.random.default_rng(9).normal(size=(size[0], CHANNELS, *size[1:])).astype("float32")
+    np.testing.assert_array_equal(layer.gamma.numpy(), [0.0])
+    np.testing.assert_array_equal(layer(paddle.to_tensor(x)).numpy(), x)
+
+
+def test_once_reaches_the_cross_and_twice_the_whole_image() -> None:
+    layer, _, x = make_case((1, 4, 5))
+    for times, reached in ((1, 4 + 5 - 1), (2, 4 * 5)):
+        image = paddle.to_tensor(x.astype("float32"), stop_gradient=False)
+        output = image
+        for _ in range(times):
+            output = layer(output)
+        output[0, :, 2, 1].sum().backward()
+        seen = np.abs(image.grad.numpy()[0]).max(axis=0) > 0
+        assert seen.sum() == reached
+        assert seen[2].all()
+        assert seen[:, 1].all()
+
+
+def test_huge_logits_stay_finite() -> None:
+    layer, _, x = make_case((1, 3, 4))
+    image = paddle.to_tensor((x * 1e8).astype("float32"), stop_gradient=False)
+    output = layer(image)
+    output.sum().backward()
+    assert np.isfinite(output.numpy()).all()
+    assert np.isfinite(image.grad.numpy()).all()
+
+
+def test_parameters() -> None:
+    shapes = {name: tuple(p.shape) for name, p in CrissCrossAttention(512).named_parameters()}
+    assert shapes == {
+        "q_conv.weight": (64, 512, 1, 1),
+        "q_conv.bias": (64,),
+        "k_conv.weight": (64, 512, 1, 1),
+        "k_conv.bias": (64,),
+        "v_conv.weight": (512, 512, 1, 1),
+        "v_conv.bias": (512,),
+        "gamma": (1,),
+    }
+
+
+@pytest.mark.parametrize("channels", [-8, 0, 4, 12])
+def test_channels_that_do_not_divide_by_8_are_refused(channels: int) -> None:
+    with pytest.raises(ValueError, match=rf"^in_channels must be a positive multiple of 8, got {channels}$"):
+        CrissCrossAttention(channels)
