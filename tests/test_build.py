@@ -216,6 +216,7 @@ def test_build_model(reference: Path) -> None:
     assert [logits.shape for logits in model(paddle.zeros([2, 3, 33, 47]))] == [[2, 19, 33, 47]] * 2
 
 
+@pytest.mark.slow
 def test_build_model_loads_pretrained_weights(reference: Path, tmp_path: Path) -> None:
     first = build.build_model(load_config(reference, SMALL))
     whole, backbone = tmp_path / "whole.pdparams", tmp_path / "backbone.pdparams"
@@ -295,11 +296,24 @@ def test_check_files_and_build_dataset(list_config: Path, tmp_path: Path) -> Non
     assert dataset[0].image.shape[:2] == (3, 4)
 
 
-def test_export_transforms(reference: Path) -> None:
-    assert [type(one).__name__ for one in build.build_transforms(load_config(reference), "export")] == ["Normalize"]
+def test_build_transforms(reference: Path) -> None:
     config = load_config(reference, ["export.transforms=[{type: Resize, target_size: [4, 3]}]"])
-    (resize,) = build.build_transforms(config, "export")
-    assert type(resize).__name__ == "Resize"
+    names = [type(one).__name__ for one in build.build_transforms(config, "export")]
+    assert names == ["Resize"]
+    names = [type(one).__name__ for one in build.build_transforms(config, "val_dataset")]
+    assert names == ["Padding", "Normalize"]
+
+
+def test_dataset_facts(reference: Path, list_config: Path) -> None:
+    names, colours = build.dataset_facts(load_config(reference))
+    assert names is not None
+    assert colours is not None
+    # the official Cityscapes table
+    assert (len(names), names[0], names[18]) == (19, "road", "bicycle")
+    assert (len(colours), colours[0], colours[18]) == (19, [128, 64, 128], [119, 11, 32])
+    assert build.dataset_facts(load_config(list_config)) == (None, None)
+    named = load_config(list_config, ["val_dataset.class_names=[a,b,c,d]"])
+    assert build.dataset_facts(named) == (["a", "b", "c", "d"], None)
 
 
 def test_a_resolved_config_gives_the_same_again(reference: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import shutil
 import traceback
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,8 +76,7 @@ class TrainLoader:
         return len(self._loader)
 
     def __iter__(self) -> Iterator[TrainBatch]:
-        for images, labels, meta in self._loader:
-            meta.raise_failure()
+        for images, labels, meta in _checked(self._loader):
             yield TrainBatch(images, labels, meta.paths)
 
 
@@ -90,8 +90,7 @@ class EvalLoader:
         return len(self._loader)
 
     def __iter__(self) -> Iterator[EvalItem]:
-        for image, *label, meta in self._loader:
-            meta.raise_failure()
+        for image, *label, meta in _checked(self._loader):
             yield EvalItem(
                 image.numpy(), label[0].numpy() if label else None, meta.undo, meta.paths[0], meta.index
             )
@@ -127,8 +126,8 @@ def make_eval_loader(
         DataError: While iterating: a file is wrong.
     """
     chosen = list(range(len(dataset)) if indices is None else indices)
-    sampler = [[SampleKey(index, (0, index))] for index in chosen]
-    return EvalLoader(_data_loader(dataset, sampler, _collate_eval, num_workers, places=paddle.CPUPlace()))
+    batches = [[SampleKey(index, (0, index))] for index in chosen]
+    return EvalLoader(_data_loader(dataset, batches, _collate_eval, num_workers, places=paddle.CPUPlace()))
 
 
 @dataclass(frozen=True)
@@ -148,9 +147,36 @@ class _Meta:
     index: int = -1
     failure: _Failure | None = None
 
-    def raise_failure(self) -> None:
-        if self.failure is not None:
-            raise self.failure.kind(self.failure.message)
+
+class _StoppableBatches:
+    """A batch sampler that can be told to end before its time."""
+
+    def __init__(self, batches: TrainBatchSampler | list[list[SampleKey]]) -> None:
+        self.batches = batches
+        self.stopped = False
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[list[SampleKey]]:
+        self.stopped = False
+        for batch in self.batches:
+            if self.stopped:
+                return
+            yield batch
+
+
+def _checked(loader: paddle.io.DataLoader) -> Iterator[list[Any]]:
+    """The loader's batches; a failure among them is raised."""
+    batches = iter(loader)
+    for batch in batches:
+        failure = batch[-1].failure
+        if failure is not None:
+            # Killed workers would leave their batches in shared memory for good: take what they have begun.
+            loader.batch_sampler.stopped = True
+            deque(batches, maxlen=0)
+            raise failure.kind(failure.message)
+        yield batch
 
 
 Loaded = tuple[int, Sample] | _Failure
@@ -169,11 +195,14 @@ class _GuardedDataset(paddle.io.Dataset):
     def __getitem__(self, key: SampleKey) -> Loaded:
         try:
             return key.index, self.dataset[key]
-        except PaddleSegError as error:
-            return _Failure(type(error), str(error))
-        except Exception:
-            image = self.dataset.files[key.index].image
-            return _Failure(RuntimeError, f"{image}: loading failed:\n{traceback.format_exc()}")
+        except Exception as error:
+            return _as_failure(error, self.dataset.files[key.index].image)
+
+
+def _as_failure(error: Exception, what: str) -> _Failure:
+    if isinstance(error, PaddleSegError):
+        return _Failure(type(error), str(error))
+    return _Failure(RuntimeError, f"{what}: loading failed:\n{''.join(traceback.format_exception(error))}")
 
 
 def _guarded_collate(collate: Any, loaded: list[Loaded]) -> list[Any]:
@@ -181,8 +210,8 @@ def _guarded_collate(collate: Any, loaded: list[Loaded]) -> list[Any]:
     try:
         if failure is None:
             return collate(loaded)
-    except DataError as error:
-        failure = _Failure(type(error), str(error))
+    except Exception as error:
+        failure = _as_failure(error, "a batch")
     nothing = np.zeros(1, dtype=np.float32)
     return [nothing, nothing, _Meta([], [], failure=failure)]
 
@@ -220,11 +249,15 @@ def _collate_eval(loaded: list[tuple[int, Sample]]) -> list[Any]:
 
 
 def _data_loader(
-    dataset: SegmentationDataset, sampler: Any, collate: Any, num_workers: int, places: Any = None
+    dataset: SegmentationDataset,
+    batches: TrainBatchSampler | list[list[SampleKey]],
+    collate: Any,
+    num_workers: int,
+    places: Any = None,
 ) -> paddle.io.DataLoader:
     return paddle.io.DataLoader(
         _GuardedDataset(dataset),
-        batch_sampler=sampler,
+        batch_sampler=_StoppableBatches(batches),
         collate_fn=functools.partial(_guarded_collate, collate),
         num_workers=num_workers,
         places=places,

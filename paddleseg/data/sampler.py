@@ -36,6 +36,7 @@ class TrainBatchSampler:
         shuffle: False keeps the order of the data set.
 
     Raises:
+        ValueError: The seed is negative.
         DataError: The data set does not fill one global batch.
     """
 
@@ -51,6 +52,8 @@ class TrainBatchSampler:
         start_iteration: int = 0,
         shuffle: bool = True,
     ) -> None:
+        if seed < 0:
+            raise ValueError(f"seed: expected 0 or more, got {seed}")
         self.global_batch = batch_size * world_size
         if length < self.global_batch:
             raise DataError(

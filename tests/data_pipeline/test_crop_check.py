@@ -22,6 +22,7 @@ def open_with(root: Any, transforms: list[Any]) -> Dataset:
         [RandomPaddingCrop([17, 12])],
         [RandomPaddingCrop([16, 13])],
         [ResizeStepScaling(0.5, 2.0), RandomPaddingCrop([32, 100])],
+        [ResizeStepScaling(2, 2), ResizeStepScaling(2, 2), RandomPaddingCrop([64, 100])],
         [Resize([64, 64]), RandomPaddingCrop([40, 40])],
         [Normalize()],
     ],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing.process
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +120,25 @@ def test_a_data_error_arrives_as_it_was_raised(make_pairs, workers: int) -> None
     assert str(in_evaluation.value) == str(direct.value)
 
 
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="needs Linux shared memory")
+def test_a_failure_leaves_nothing_in_shared_memory(make_pairs, monkeypatch) -> None:
+    monkeypatch.setattr(loader_module, "_has_shared_memory", lambda: True)
+    created: list[int] = []
+    start = multiprocessing.process.BaseProcess.start
+
+    def recording_start(process: Any) -> None:
+        start(process)
+        created.append(process.pid)
+
+    monkeypatch.setattr(multiprocessing.process.BaseProcess, "start", recording_start)
+    root = make_pairs(8)
+    (root / "images/003.png").write_bytes(b"broken")
+    with pytest.raises(DataError, match=r"003\.png"):
+        list(make_train_loader(open_train(root), sampler_of(8, iterations=200), 2))
+    assert len(created) == 2
+    assert not [path for pid in created for path in Path("/dev/shm").glob(f"paddle_{pid}_*")]
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_bug_in_a_transform_arrives_with_its_traceback(make_pairs, workers: int) -> None:
     def broken(sample: Any, rng: np.random.Generator) -> Any:
@@ -125,6 +146,15 @@ def test_a_bug_in_a_transform_arrives_with_its_traceback(make_pairs, workers: in
 
     with pytest.raises(RuntimeError, match=r"(?s)\.png: loading failed.*ZeroDivisionError"):
         train_batches(open_train(make_pairs(5), [broken]), workers)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_labels_that_do_not_stack_end_the_run_too(make_pairs, workers: int) -> None:
+    def cut(sample: Any, rng: np.random.Generator) -> Any:
+        return replace(sample, label=sample.label[: rng.integers(1, 12)])
+
+    with pytest.raises(RuntimeError, match=r"(?s)a batch: loading failed.*same shape"):
+        train_batches(open_train(make_pairs(5), [cut]), workers)
 
 
 @pytest.mark.parametrize("workers", [0, 1])

@@ -97,3 +97,8 @@ def test_epochs_are_counted_from_one() -> None:
 def test_too_small_a_data_set() -> None:
     with pytest.raises(DataError, match=r"has 7 samples, fewer than the 8 .*batch_size 2 × 4"):
         TrainBatchSampler(7, batch_size=2, seed=0, iterations=1, world_size=4)
+
+
+def test_negative_seed() -> None:
+    with pytest.raises(ValueError, match="seed: expected 0 or more, got -1"):
+        TrainBatchSampler(4, batch_size=2, seed=-1, iterations=1)
