@@ -100,7 +100,8 @@ def import_framework() -> None:
     Raises:
         UsageError: Paddle is not installed.
     """
-    warnings.filterwarnings("ignore", message="No ccache found", category=UserWarning)
+    for advice in ("No ccache found", "When training, we now always track global mean and variance"):
+        warnings.filterwarnings("ignore", message=advice, category=UserWarning)
     with _without_noise():
         try:
             importlib.import_module(_FRAMEWORK)

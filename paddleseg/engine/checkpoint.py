@@ -7,10 +7,9 @@ under its name only when it is complete.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import paddle
@@ -23,8 +22,8 @@ from paddleseg.models.weights import load_weights
 __all__ = [
     "BEST_MODEL",
     "TrainState",
-    "checkpoint_folders",
     "load_checkpoint",
+    "run_checkpoints",
     "save_best_model",
     "save_checkpoint",
 ]
@@ -42,12 +41,14 @@ class TrainState:
         seed: Seed of order and augmentation.
         best_miou: Best validation mIoU so far, in [0, 1]; −1 before the first evaluation.
         best_iteration: Iteration of that evaluation.
+        run: Name that a run and those that resume it share; empty where it is unknown.
     """
 
     iteration: int = 0
     seed: int = 0
     best_miou: float = -1.0
     best_iteration: int = 0
+    run: str = ""
 
 
 def save_checkpoint(
@@ -86,13 +87,16 @@ def save_best_model(save_dir: Path, *, model: nn.Layer, state: TrainState) -> Pa
     return _replace_folder(save_dir / BEST_MODEL, write)
 
 
-def load_checkpoint(folder: Path, *, model: nn.Layer, optimizer: paddle.optimizer.Optimizer) -> TrainState:
+def load_checkpoint(
+    folder: Path, *, model: nn.Layer, optimizer: paddle.optimizer.Optimizer, fresh: TrainState
+) -> TrainState:
     """Restores what :func:`save_checkpoint` wrote, or the two files of a PaddleSeg checkpoint.
 
     Args:
         folder: ``…/iter_N``.
         model: Network to fill.
-        optimizer: Optimiser to fill.
+        optimizer: Optimiser to fill; it has made no step yet.
+        fresh: Counters of a new run, for what the checkpoint does not tell.
 
     Returns:
         The counters.
@@ -105,7 +109,7 @@ def load_checkpoint(folder: Path, *, model: nn.Layer, optimizer: paddle.optimize
             raise CheckpointError(
                 f"cannot resume from {folder}: there is no {name}; expected an iter_N of train.py"
             )
-    state = _read_state(folder)
+    state = _read_state(folder, fresh)
     try:
         load_weights(model, str(folder / _PARAMETERS), strict=True)
         arrays = read_state(folder / _OPTIMIZER)
@@ -116,20 +120,27 @@ def load_checkpoint(folder: Path, *, model: nn.Layer, optimizer: paddle.optimize
     return state
 
 
-def _read_state(folder: Path) -> TrainState:
+def _read_state(folder: Path, fresh: TrainState) -> TrainState:
     path = folder / _STATE
     if path.is_file():
         try:
-            return TrainState(**json.loads(path.read_text(encoding="utf-8")))
-        except (ValueError, TypeError) as error:
+            state = replace(fresh, **json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
             raise CheckpointError(f"cannot resume from {folder}: {path.name} is damaged ({error})") from error
+        for field in fields(state):
+            if type(getattr(state, field.name)) is not type(getattr(fresh, field.name)):
+                raise CheckpointError(
+                    f"cannot resume from {folder}: {path.name} is damaged ({field.name}: "
+                    f"{getattr(state, field.name)!r})"
+                )
+        return state
     number = folder.name.removeprefix("iter_")
     if not number.isdigit():
         raise CheckpointError(
             f"cannot resume from {folder}: there is no {_STATE}, and the name is not iter_N, so the "
             "iteration to go on from is unknown"
         )
-    return TrainState(iteration=int(number))
+    return replace(fresh, iteration=int(number))
 
 
 def _check_optimizer_arrays(
@@ -154,28 +165,50 @@ def _parameter_names(parameter: object) -> list[str]:
     return [parameter.name]  # type: ignore[attr-defined]
 
 
-def checkpoint_folders(save_dir: Path) -> dict[int, Path]:
-    """Returns the ``iter_N`` folders below a run's folder by their N."""
-    numbers = {path: path.name.removeprefix("iter_") for path in save_dir.glob("iter_*")}
-    return {
-        int(number): path
-        for path, number in numbers.items()
-        if number.isdigit() and (path / _PARAMETERS).is_file()
-    }
+def run_checkpoints(save_dir: Path, run: str) -> dict[int, Path]:
+    """Returns the ``iter_N`` folders that a run wrote into ``save_dir``, by their N in rising order."""
+    found = {}
+    for folder in save_dir.glob("iter_*"):
+        number = folder.name.removeprefix("iter_")
+        if number.isdigit() and _run_of(folder) == run:
+            found[int(number)] = folder
+    return dict(sorted(found.items()))
+
+
+def _run_of(folder: Path) -> str | None:
+    """The run that wrote a checkpoint; None where it does not tell."""
+    try:
+        return _read_state(folder, TrainState()).run or None
+    except CheckpointError:
+        return None
 
 
 def _replace_folder(target: Path, write: Callable[[Path], None]) -> Path:
-    """Fills a temporary sibling, then renames it to ``target``."""
-    temporary = target.with_name(f".{target.name}.tmp-{os.getpid()}")
+    """Fills a temporary sibling, then puts it in the place of ``target``, which is whole at any moment."""
+    new, old = (target.with_name(f".{target.name}.{word}") for word in ("new", "old"))
     try:
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        write(temporary)
-        shutil.rmtree(target, ignore_errors=True)
-        temporary.rename(target)
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir(parents=True)
+        write(new)
+        _swap(new, target, old)
     except (OSError, RuntimeError) as error:
-        shutil.rmtree(temporary, ignore_errors=True)
         raise OutputError(
             f"cannot write the checkpoint {target}: {error}; earlier checkpoints are untouched"
         ) from error
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
     return target
+
+
+def _swap(new: Path, target: Path, old: Path) -> None:
+    if not target.exists():
+        new.rename(target)
+        return
+    shutil.rmtree(old, ignore_errors=True)
+    target.rename(old)
+    try:
+        new.rename(target)
+    except OSError:
+        old.rename(target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from paddleseg.engine.checkpoint import (
     BEST_MODEL,
-    checkpoint_folders,
+    run_checkpoints,
     save_best_model,
     save_checkpoint,
 )
@@ -126,14 +126,16 @@ class FiniteLossHook(Hook):
 
     Args:
         every: Iterations between two looks (a look reads one number back from the device).
+        save_interval: Iterations between two checkpoints; none is written without a look.
     """
 
-    def __init__(self, *, every: int) -> None:
+    def __init__(self, *, every: int, save_interval: int) -> None:
         self._every = every
+        self._save_interval = save_interval
 
     def after_step(self, trainer: Trainer) -> None:
         assert trainer.losses is not None
-        if trainer.state.iteration % self._every == 0:
+        if trainer.state.iteration % self._every == 0 or _is_due(trainer, self._save_interval):
             total = trainer.losses.total.item()
             if not -float("inf") < total < float("inf"):
                 parts = {name: part.item() for name, part in trainer.losses.parts.items()}
@@ -169,7 +171,6 @@ class EvaluationHook(Hook):
         self._run_evaluation = run_evaluation
         self._writers = writers
         self._patience = patience
-        self._without_gain = 0
 
     def after_step(self, trainer: Trainer) -> None:
         state = trainer.state
@@ -188,18 +189,22 @@ class EvaluationHook(Hook):
         }
         for writer in self._writers:
             writer.scalars(values, state.iteration)
-        if report.miou > state.best_miou:
-            state.best_miou, state.best_iteration = report.miou, state.iteration
+        self._keep_best(trainer, report.miou)
+        if self._patience is not None:
+            if state.iteration - state.best_iteration >= self._patience * self._interval:
+                trainer.stop_reason = f"no better mIoU in the last {self._patience} evaluations"
+
+    def _keep_best(self, trainer: Trainer, miou: float) -> None:
+        state, folder = trainer.state, self._save_dir / BEST_MODEL
+        # A run resumed into another folder has no best model there yet.
+        if miou > (state.best_miou if folder.is_dir() else -1.0):
+            state.best_miou, state.best_iteration = miou, state.iteration
             save_best_model(self._save_dir, model=trainer.model, state=state)
-            self._without_gain = 0
-        else:
-            self._without_gain += 1
-        _logger.info(
-            f"[EVAL] The model with the best validation mIoU ({state.best_miou:.4f}) was saved at iter "
-            f"{state.best_iteration}: {self._save_dir / BEST_MODEL}"
-        )
-        if self._patience is not None and self._without_gain >= self._patience:
-            trainer.stop_reason = f"no better mIoU in the last {self._patience} evaluations"
+        if state.best_iteration:
+            _logger.info(
+                f"[EVAL] The model with the best validation mIoU ({state.best_miou:.4f}) was saved at iter "
+                f"{state.best_iteration}: {folder}"
+            )
 
 
 class CheckpointHook(Hook):
@@ -218,9 +223,8 @@ class CheckpointHook(Hook):
         self._saved: list[Path] = []
 
     def before_run(self, trainer: Trainer) -> None:
-        if trainer.state.iteration > 0:
-            known = checkpoint_folders(self._save_dir)
-            self._saved = [folder for n, folder in sorted(known.items()) if n <= trainer.state.iteration]
+        own = run_checkpoints(self._save_dir, trainer.state.run)
+        self._saved = [folder for n, folder in own.items() if n <= trainer.state.iteration]
 
     def after_step(self, trainer: Trainer) -> None:
         if not (_is_due(trainer, self._interval) or trainer.stop_reason):

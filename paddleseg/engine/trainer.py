@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 
+import numpy as np
 import paddle
 from paddle import nn
 
@@ -78,9 +79,9 @@ class Trainer:
 
     def run(self) -> None:
         """Trains until the batches end or a hook sets ``stop_reason``."""
+        for hook in self.hooks:
+            hook.before_run(self)
         try:
-            for hook in self.hooks:
-                hook.before_run(self)
             self.model.train()
             started = time.perf_counter()
             for batch in self.batches:
@@ -99,6 +100,7 @@ class Trainer:
     def step(self, batch: TrainBatch) -> None:
         """One iteration: forward, loss, backward, update."""
         self.batch_size = len(batch.paths)
+        self._seed_dropout()
         self.learning_rate = self.schedule(self.state.iteration)
         self.optimizer.set_lr(self.learning_rate)
         self.losses = self.loss(self.model(batch.images), batch.labels)
@@ -106,3 +108,8 @@ class Trainer:
         self.optimizer.step()
         self.optimizer.clear_grad()
         self.state.iteration += 1
+
+    def _seed_dropout(self) -> None:
+        """Random numbers depend on seed and iteration alone, so that a resumed run draws the same ones."""
+        numbers = np.random.SeedSequence((self.state.seed, self.state.iteration)).generate_state(1)
+        paddle.seed(int(numbers[0]))

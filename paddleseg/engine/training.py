@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import random
 import sys
+import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import paddle
+from paddle.utils import unique_name
 
 from paddleseg.build import build_dataset, build_loss, build_model, build_optimizer, build_schedule
 from paddleseg.config.config import Config
 from paddleseg.data.datasets.base import SegmentationDataset
 from paddleseg.data.loader import EvalItem, TrainBatchSampler, make_train_loader
-from paddleseg.engine.checkpoint import TrainState, checkpoint_folders, load_checkpoint
+from paddleseg.engine.checkpoint import TrainState, load_checkpoint
 from paddleseg.engine.evaluator import Evaluation, ImageResult, Labels, evaluate
 from paddleseg.engine.hooks import (
     CheckpointHook,
@@ -80,19 +82,26 @@ def run_training(config: Config, options: TrainOptions) -> TrainState:
         PaddleSegError: A file, a weight or a value is bad, or results cannot be written.
     """
     _seed_everything(options.seed)
+    # Checkpoints know the optimiser's arrays by Paddle's automatic names: each run counts them from zero.
+    with unique_name.guard():
+        trainer, writers = _make_trainer(config, options)
+        try:
+            trainer.run()
+        finally:
+            for writer in writers:
+                writer.close()
+    if trainer.stop_reason:
+        _logger.info(f"[STOP] iteration {trainer.state.iteration}: {trainer.stop_reason}")
+    return trainer.state
+
+
+def _make_trainer(config: Config, options: TrainOptions) -> tuple[Trainer, list[MetricWriter]]:
     settings = config.settings
     train_set = build_dataset(config, "train")
     val_set = build_dataset(config, "val") if options.do_eval else None
     model = build_model(config)
     optimizer = build_optimizer(config, model)
-    state = TrainState(seed=options.seed)
-    if options.resume_model is not None:
-        state = load_checkpoint(options.resume_model, model=model, optimizer=optimizer)
-        _logger.info(f"[RESUME] {options.resume_model}: going on after iteration {state.iteration}")
-    elif checkpoint_folders(options.save_dir):
-        _logger.warning(
-            f"{options.save_dir} holds checkpoints of an earlier run; those of the same name are replaced"
-        )
+    state = _initial_state(options, model, optimizer)
     sampler = TrainBatchSampler(
         len(train_set),
         batch_size=settings.batch_size,
@@ -116,14 +125,25 @@ def run_training(config: Config, options: TrainOptions) -> TrainState:
         state=state,
         hooks=_make_hooks(options, sampler.iterations_per_epoch, writers, run_evaluation),
     )
-    try:
-        trainer.run()
-    finally:
-        for writer in writers:
-            writer.close()
-    if trainer.stop_reason:
-        _logger.info(f"[STOP] iteration {state.iteration}: {trainer.stop_reason}")
-    return state
+    return trainer, writers
+
+
+def _initial_state(
+    options: TrainOptions, model: paddle.nn.Layer, optimizer: paddle.optimizer.Optimizer
+) -> TrainState:
+    """The counters to start from; a resumed checkpoint fills model and optimiser too."""
+    fresh = TrainState(seed=options.seed, run=uuid.uuid4().hex)
+    if options.resume_model is not None:
+        state = load_checkpoint(options.resume_model, model=model, optimizer=optimizer, fresh=fresh)
+        _logger.info(
+            f"[RESUME] {options.resume_model}: going on after iteration {state.iteration}, seed {state.seed}"
+        )
+        return state
+    if any(options.save_dir.glob("iter_*")):
+        _logger.warning(
+            f"{options.save_dir} holds checkpoints of an earlier run; those of the same name are replaced"
+        )
+    return fresh
 
 
 def _make_hooks(
@@ -134,7 +154,7 @@ def _make_hooks(
 ) -> list[Hook]:
     """The order matters: a checkpoint holds the result of the evaluation before it."""
     hooks: list[Hook] = [
-        FiniteLossHook(every=options.log_iters),
+        FiniteLossHook(every=options.log_iters, save_interval=options.save_interval),
         LogHook(log_iters=options.log_iters, iterations_per_epoch=iterations_per_epoch, writers=writers),
         ProgressHook(enabled=sys.stderr.isatty()),
     ]
