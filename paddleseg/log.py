@@ -72,6 +72,8 @@ class _ConsoleHandler(logging.Handler):
             # sys.stdout is looked up each time: it may have been redirected since set-up.
             tqdm.write(self.format(record), file=sys.stdout)
             sys.stdout.flush()
+        except BrokenPipeError:
+            raise  # nobody reads any more: for the program to decide, not to be printed for every line
         except Exception:
             self.handleError(record)
 

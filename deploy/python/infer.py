@@ -25,9 +25,9 @@ from paddleseg.cli.common import (
     run_program,
     select_device,
 )
-from paddleseg.data.transforms import Compose
+from paddleseg.data.transforms import Compose, Sample
 from paddleseg.engine.predictor import PredictionFolders, find_images, predict_images, preprocess
-from paddleseg.errors import ConfigError
+from paddleseg.errors import ConfigError, DataError
 from paddleseg.inference import to_labels, undo_labels, undo_transforms
 from paddleseg.registry import TRANSFORMS
 from paddleseg.visualise import color_map
@@ -49,31 +49,43 @@ class ExportedModel:
 
     def __init__(self, config: str, *, device: str, threads: int) -> None:
         self.description = _read_description(Path(config))
-        self._transforms = Compose(
-            [
-                TRANSFORMS.get(block["type"])(**{k: v for k, v in block.items() if k != "type"})
-                for block in self.description["transforms"]
-            ]
-        )
-        self._predictor = _make_predictor(Path(config).parent, self.description, device, threads)
+        self._transforms = _make_transforms(config, self.description["transforms"])
+        self._shape = list(self.description["input_shape"])
+        self._predictor = _make_predictor(Path(config), self.description, device, threads)
         self._input = self._predictor.get_input_handle(self._predictor.get_input_names()[0])
         self._output = self._predictor.get_output_handle(self._predictor.get_output_names()[0])
 
-    def label_of(self, pixels: npt.NDArray[np.float32]) -> Labels:
-        """Class ids (H×W uint8) of an image (H×W×C float32, 0..255) at its own size."""
-        batch, undo = preprocess(pixels, self._transforms)
+    @property
+    def img_channels(self) -> int:
+        """Channels that the model takes."""
+        return int(self._shape[1])
+
+    def label_of(self, image: Sample) -> Labels:
+        """Class ids (H×W uint8, uint16 above 256 classes) of an image (pixels 0..255) at its own size.
+
+        Raises:
+            DataError: The model was exported for another size.
+        """
+        batch, undo = preprocess(image, self._transforms)
+        if any(fixed not in (-1, n) for fixed, n in zip(self._shape, batch.shape, strict=True)):
+            raise DataError(
+                f"{image.image_path}: the transforms make it {list(batch.shape)}, but the model was exported "
+                f"with --input_shape {' '.join(map(str, self._shape))}; add a Resize or Padding to that size "
+                "to the transforms in deploy.yaml, or export with -1 for any size"
+            )
         self._input.copy_from_cpu(batch)
         self._predictor.run()
         output = self._output.copy_to_cpu()
         if output.ndim == 3:  # the model ends in argmax: 1×H×W
-            return undo_labels(output[0].astype(np.uint8), undo)
+            dtype = np.uint8 if output.max() < 256 else np.uint16
+            return undo_labels(output[0].astype(dtype), undo)
         return to_labels(undo_transforms(output, undo))
 
 
 def _read_description(path: Path) -> dict[str, Any]:
     try:
         description = yaml.safe_load(path.read_text(encoding="utf-8"))["Deploy"]
-        missing = {"model", "params", "transforms"} - set(description)
+        missing = {"model", "params", "transforms", "input_shape"} - set(description)
     except (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError, KeyError) as error:
         raise ConfigError(f"--config {path}: not a deploy.yaml of export.py ({error})") from error
     if missing:
@@ -86,19 +98,32 @@ def _read_description(path: Path) -> dict[str, Any]:
     return dict(description)
 
 
-def _make_predictor(folder: Path, description: dict[str, Any], device: str, threads: int) -> Any:
+def _make_transforms(config: str, blocks: list[dict[str, Any]]) -> Compose:
+    try:
+        options = [dict(block) for block in blocks]
+        return Compose([TRANSFORMS.get(one.pop("type"))(**one) for one in options])
+    except (TypeError, ValueError, KeyError) as error:
+        raise ConfigError(f"--config {config}: Deploy.transforms: {error}") from error
+
+
+def _make_predictor(config: Path, description: dict[str, Any], device: str, threads: int) -> Any:
     from paddle import inference
 
-    settings = inference.Config(str(folder / description["model"]), str(folder / description["params"]))
+    files = [str(config.parent / description[key]) for key in ("model", "params")]
+    settings = inference.Config(*files)
     settings.disable_glog_info()
     if "gpu" in device:
         settings.enable_use_gpu(256, 0)
     else:
         settings.disable_gpu()
         settings.set_cpu_math_library_num_threads(threads)
-        # Without it oneDNN fails on bilinear interpolation and on Conv + BN + LeakyReLU (Paddle 3.3.1).
-        settings.delete_pass("onednn_placement_pass")
-    return inference.create_predictor(settings)
+        # In Paddle 3.3.1 the first fails on bilinear interpolation, the second crashes on Conv + LeakyReLU.
+        for broken in ("onednn_placement_pass", "conv_activation_onednn_fuse_pass"):
+            settings.delete_pass(broken)
+    try:
+        return inference.create_predictor(settings)
+    except (RuntimeError, ValueError) as error:
+        raise ConfigError(f"--config {config}: Paddle cannot load the model: {error}") from error
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -127,7 +152,7 @@ def _main(argv: Sequence[str]) -> int:
         model.label_of,
         images,
         folders,
-        img_channels=model.description.get("input_shape", [-1, 3])[1],
+        img_channels=model.img_channels,
         palette=color_map(256, palette=model.description.get("palette")),
         progress=sys.stderr.isatty(),
     )

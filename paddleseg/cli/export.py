@@ -7,18 +7,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from paddleseg import log, runtime
-from paddleseg.cli.common import (
+from paddleseg.cli.common import EXIT_OK, load_model, read_checked_config, run_program, select_device
+from paddleseg.cli.flags import (
     Parser,
     add_common_flags,
     add_weights_flags,
-    load_model,
-    prepare_output_folder,
-    read_checked_config,
+    non_empty,
     refuse,
     refuse_common,
-    run_program,
-    select_device,
 )
+from paddleseg.cli.output import output_folder
 from paddleseg.errors import UsageError
 
 if TYPE_CHECKING:
@@ -47,21 +45,21 @@ def _main(argv: Sequence[str]) -> int:
     logger.info(f"[RUN] device: {device}; {settings.describe()}")
     model = load_model(config, args)
     _check_shape(args.input_shape, model.in_channels)
-    save_dir = prepare_output_folder(args.save_dir)
-    agreements = export_model(
-        model,
-        save_dir,
-        output_op=output_op,
-        input_shape=args.input_shape,
-        description=deploy_description(config),
-    )
+    with output_folder(args.save_dir) as save_dir:
+        agreements = export_model(
+            model,
+            save_dir,
+            output_op=output_op,
+            input_shape=args.input_shape,
+            description=deploy_description(config),
+        )
     for agreement in agreements:
         logger.info(
             f"[CHECK] {agreement.size[0]}×{agreement.size[1]}: largest difference "
             f"{agreement.difference:.2g}, equal labels {agreement.equal_labels:.4%}"
         )
     logger.info(f"[DONE] the exported model is in {save_dir}")
-    return 0
+    return EXIT_OK
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -69,7 +67,10 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     add_common_flags(parser)
     add_weights_flags(parser)
     parser.add_argument(
-        "--save_dir", default="./output/inference_model", help="folder for the exported model"
+        "--save_dir",
+        type=non_empty,
+        default="./output/inference_model",
+        help="folder for the exported model",
     )
     parser.add_argument(
         "--input_shape",
@@ -88,7 +89,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--without_argmax", action="store_true", help="the same as --output_op none")
     parser.add_argument("--with_softmax", action="store_true", help="with --without_argmax: probabilities")
     parser.add_argument("--for_fd", action="store_true", help="refused")
-    return parser.parse_args(argv)
+    return parser.parse(argv)
 
 
 def _output_op(args: argparse.Namespace) -> OutputOp:

@@ -11,19 +11,22 @@ from paddleseg import log, runtime
 from paddleseg.cli.common import (
     EXIT_FAILED,
     EXIT_OK,
+    load_model,
+    read_checked_config,
+    run_program,
+    select_device,
+)
+from paddleseg.cli.flags import (
     Parser,
     add_common_flags,
     add_inference_flags,
     add_weights_flags,
-    inference_overrides,
-    load_model,
+    inference_settings,
+    non_empty,
     non_negative_int,
-    prepare_output_folder,
-    read_checked_config,
     refuse_common,
-    run_program,
-    select_device,
 )
+from paddleseg.cli.output import output_folder
 
 __all__ = ["main"]
 
@@ -38,10 +41,8 @@ def _main(argv: Sequence[str]) -> int:
     refuse_common(args)
     settings = runtime.configure(threads=args.threads)
     log.setup()
-    overrides = inference_overrides(args, augment="aug_pred")
-    if args.custom_color is not None:
-        overrides.append(f"test_config.custom_color={args.custom_color}")
-    config = read_checked_config(args, required=("model",), parts=("model",), overrides=overrides)
+    flags = inference_settings(args, augment="aug_pred") | {"test_config.custom_color": args.custom_color}
+    config = read_checked_config(args, required=("model",), parts=("model",), flags=flags)
     device = select_device(args.device, device_id=args.device_id)
     from paddleseg.build import build_transforms, dataset_facts
     from paddleseg.data.transforms import Compose
@@ -62,21 +63,22 @@ def _main(argv: Sequence[str]) -> int:
     palette = color_map(256, test_config.custom_color, palette=dataset_facts(config)[1])
     model = load_model(config, args)
     model.eval()
-    folders = PredictionFolders(prepare_output_folder(args.save_dir))
     label_of = partial(
         predict_label,
         predict=as_predict(model),
         transforms=Compose(build_transforms(config, "val_dataset")),
         options=inference_options(test_config, augment_key="aug_pred"),
     )
-    failed = predict_images(
-        label_of,
-        images,
-        folders,
-        img_channels=model.in_channels,
-        palette=palette,
-        progress=sys.stderr.isatty(),
-    )
+    with output_folder(args.save_dir) as save_dir:
+        folders = PredictionFolders(save_dir)
+        failed = predict_images(
+            label_of,
+            images,
+            folders,
+            img_channels=model.in_channels,
+            palette=palette,
+            progress=sys.stderr.isatty(),
+        )
     logger.info(
         f"[DONE] {len(images) - len(failed)} of {len(images)} images; results in {folders.label}, "
         f"{folders.pseudo_color} and {folders.added}"
@@ -89,10 +91,14 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     add_common_flags(parser)
     add_weights_flags(parser)
     add_inference_flags(parser, augment="aug_pred")
-    parser.add_argument("--image_path", required=True, help="an image, a folder, a .txt list or a glob")
-    parser.add_argument("--save_dir", default="./output/result", help="folder for the pictures")
+    parser.add_argument(
+        "--image_path", type=non_empty, required=True, help="an image, a folder, a .txt list or a glob"
+    )
+    parser.add_argument(
+        "--save_dir", type=non_empty, default="./output/result", help="folder for the pictures"
+    )
     parser.add_argument("--device_id", type=non_negative_int, default=0, help="which GPU")
     parser.add_argument(
         "--custom_color", nargs="+", type=int, default=None, help="red green blue of class 0, of class 1, …"
     )
-    return parser.parse_args(argv)
+    return parser.parse(argv)

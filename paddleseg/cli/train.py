@@ -7,23 +7,25 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from paddleseg import distributed, log, runtime
-from paddleseg.cli.common import (
+from paddleseg.cli.common import EXIT_OK, read_checked_config, run_program, select_device
+from paddleseg.cli.flags import (
     Parser,
     add_common_flags,
+    non_empty,
     non_negative_int,
     positive_int,
-    prepare_output_folder,
-    read_checked_config,
     refuse,
     refuse_common,
-    run_program,
-    select_device,
 )
+from paddleseg.cli.output import output_folder
 from paddleseg.config.schema import TRAIN_KEYS
 from paddleseg.errors import DeviceError, UsageError
+
+if TYPE_CHECKING:
+    from paddleseg.engine.training import TrainOptions
 
 __all__ = ["main"]
 
@@ -38,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _main(argv: Sequence[str]) -> int:
     args = _parse(argv)
     _refuse_flags(args)
+    _check_resume_folder(args.resume_model)
     settings = runtime.configure(threads=args.threads)
     log.setup()
     config = read_checked_config(
@@ -47,17 +50,29 @@ def _main(argv: Sequence[str]) -> int:
         flags=_config_flags(args),
     )
     device = select_device(args.device)
-    seed = _seed(args.seed, config.settings.seed)
-    save_dir = prepare_output_folder(args.save_dir)
-    log.setup(file=save_dir / _LOG_FILE)
-    from paddleseg.config.record import write_run_record
-    from paddleseg.engine.training import TrainOptions, run_training
+    seed = config.settings.seed or 0
+    command = ["train.py", *argv]
+    with output_folder(args.save_dir, preliminary=_LOG_FILE) as save_dir:
+        log.setup(file=save_dir / _LOG_FILE)
+        from paddleseg.config.record import write_run_record
+        from paddleseg.engine.training import run_training
 
-    logger = log.get_logger(__name__)
-    logger.info(f"[RUN] {shlex.join(['train.py', *argv])}")
-    logger.info(f"[RUN] device: {device}, seed: {seed}; {settings.describe()}")
-    write_run_record(config, save_dir, seed, ["train.py", *argv], settings=asdict(settings))
-    options = TrainOptions(
+        logger = log.get_logger(__name__)
+        logger.info(f"[RUN] {shlex.join(command)}")
+        logger.info(f"[RUN] device: {device}, seed: {seed}; {settings.describe()}")
+        state = run_training(
+            config,
+            _train_options(args, save_dir, seed),
+            on_start=lambda: write_run_record(config, save_dir, seed, command, settings=asdict(settings)),
+        )
+        logger.info(f"[DONE] {state.iteration} iterations; results in {save_dir}")
+    return EXIT_OK
+
+
+def _train_options(args: argparse.Namespace, save_dir: Path, seed: int) -> TrainOptions:
+    from paddleseg.engine.training import TrainOptions
+
+    return TrainOptions(
         save_dir=save_dir,
         seed=seed,
         do_eval=args.do_eval,
@@ -66,12 +81,9 @@ def _main(argv: Sequence[str]) -> int:
         save_interval=args.save_interval,
         keep_checkpoint_max=args.keep_checkpoint_max,
         num_workers=args.num_workers,
-        resume_model=None if args.resume_model is None else _existing_folder(args.resume_model),
+        resume_model=None if args.resume_model is None else Path(args.resume_model),
         early_stop_intervals=args.early_stop_intervals,
     )
-    state = run_training(config, options)
-    logger.info(f"[DONE] {state.iteration} iterations; results in {save_dir}")
-    return 0
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -82,7 +94,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--batch_size", type=positive_int, default=None, help="images a step")
     parser.add_argument("--learning_rate", type=float, default=None, help="initial learning rate")
-    parser.add_argument("--save_dir", default="./output", help="folder for everything the run writes")
+    parser.add_argument("--save_dir", type=non_empty, default="./output", help="folder for all results")
     parser.add_argument(
         "--save_interval",
         type=positive_int,
@@ -93,7 +105,11 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         "--keep_checkpoint_max", type=non_negative_int, default=5, help="newest checkpoints kept; 0: all"
     )
     parser.add_argument(
-        "--resume_model", default=None, metavar="ITER_N", help="checkpoint folder to go on from"
+        "--resume_model",
+        type=non_empty,
+        default=None,
+        metavar="ITER_N",
+        help="checkpoint to go on from",
     )
     parser.add_argument("--num_workers", type=non_negative_int, default=0, help="processes that read images")
     parser.add_argument(
@@ -110,7 +126,10 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         help="stop after so many evaluations without gain",
     )
     parser.add_argument(
-        "--seed", type=non_negative_int, default=None, help="fixes weights, order and augmentation; default 0"
+        "--seed",
+        type=int,
+        default=None,
+        help="fixes weights, order and augmentation; 0 otherwise",
     )
     parser.add_argument(
         "--precision", choices=("fp32", "fp16", "bf16"), default="fp32", help="only fp32 works"
@@ -125,7 +144,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     refused.add_argument("--output_op", choices=("argmax", "softmax", "none"), default="argmax")
     refused.add_argument("--input_shape", nargs="+", type=int, default=None)
     refused.add_argument("--for_fd", action="store_true")
-    return parser.parse_args(argv)
+    return parser.parse(argv)
 
 
 def _refuse_flags(args: argparse.Namespace) -> None:
@@ -158,21 +177,14 @@ def _refuse_flags(args: argparse.Namespace) -> None:
 
 
 def _config_flags(args: argparse.Namespace) -> dict[str, Any]:
-    flags = {name: getattr(args, name) for name in ("iters", "batch_size", "learning_rate")}
+    flags = {name: getattr(args, name) for name in ("iters", "batch_size", "learning_rate", "seed")}
     flags["to_static_training"] = args.to_static_training or None
     return flags
 
 
-def _seed(from_flag: int | None, from_config: int | None) -> int:
-    if from_flag is not None:
-        return from_flag
-    return 0 if from_config is None else from_config
-
-
-def _existing_folder(path: str) -> Path:
-    folder = Path(path)
-    if not folder.is_dir():
+def _check_resume_folder(path: str | None) -> None:
+    """Looks for the folder now: what is in it is read when the model has been built."""
+    if path is not None and not Path(path).is_dir():
         raise UsageError(
             f"--resume_model {path}: no such folder; expected one named iter_N, written by train.py"
         )
-    return folder

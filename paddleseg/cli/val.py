@@ -6,23 +6,28 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from paddleseg import log, runtime
-from paddleseg.cli.common import (
+from paddleseg.cli.common import EXIT_OK, load_model, read_checked_config, run_program, select_device
+from paddleseg.cli.flags import (
     Parser,
     add_common_flags,
     add_inference_flags,
     add_weights_flags,
-    inference_overrides,
-    load_model,
+    inference_settings,
+    non_empty,
     non_negative_int,
-    prepare_output_folder,
-    read_checked_config,
     refuse_common,
-    run_program,
-    select_device,
 )
+from paddleseg.cli.output import output_folder
 from paddleseg.config.schema import VAL_KEYS
+
+if TYPE_CHECKING:
+    from paddleseg.config.config import Config
+    from paddleseg.data.datasets.base import SegmentationDataset
+    from paddleseg.engine.evaluator import Evaluation
+    from paddleseg.engine.results import WorstImages
 
 __all__ = ["main"]
 
@@ -41,43 +46,52 @@ def _main(argv: Sequence[str]) -> int:
         args,
         required=VAL_KEYS,
         parts=("model", "val_dataset"),
-        overrides=inference_overrides(args, augment="aug_eval"),
+        flags=inference_settings(args, augment="aug_eval"),
     )
     device = select_device(args.device)
-    save_dir = None if args.save_dir is None else prepare_output_folder(args.save_dir)
+    logger = log.get_logger(__name__)
+    logger.info(f"[RUN] device: {device}; {settings.describe()}")
+    if args.save_dir is None:
+        _evaluate(config, args)
+        return EXIT_OK
+    with output_folder(args.save_dir) as save_dir:
+        from paddleseg.config.record import write_run_record
+        from paddleseg.engine.results import WorstImages, write_results
+
+        worst = WorstImages()
+        evaluation, dataset = _evaluate(config, args, worst)
+        write_run_record(config, save_dir, None, ["val.py", *argv], settings=asdict(settings))
+        write_results(save_dir, evaluation, worst, dataset)
+    logger.info(f"[DONE] results in {save_dir}")
+    return EXIT_OK
+
+
+def _evaluate(
+    config: Config, args: argparse.Namespace, on_image: WorstImages | None = None
+) -> tuple[Evaluation, SegmentationDataset]:
+    """Evaluates and logs the figures. Returns them, and the data set that they belong to."""
     from paddleseg.build import build_dataset
     from paddleseg.engine.evaluator import evaluate
     from paddleseg.engine.options import inference_options
-    from paddleseg.engine.results import WorstImages, write_results
 
-    logger = log.get_logger(__name__)
-    logger.info(f"[RUN] device: {device}; {settings.describe()}")
     dataset = build_dataset(config, "val")
-    model = load_model(config, args)
     test_config = config.settings.test_config
-    worst = WorstImages()
     evaluation = evaluate(
-        model,
+        load_model(config, args),
         dataset,
         options=inference_options(test_config, augment_key="aug_eval"),
         num_workers=args.num_workers,
         with_boundary=True,
         with_auc=args.auc_roc or test_config.auc_roc,
         progress=sys.stderr.isatty(),
-        on_image=worst,
+        on_image=on_image,
     )
-    report = evaluation.report
-    logger.info(report.eval_line(len(evaluation.images)))
-    for line in report.class_lines():
+    logger = log.get_logger(__name__)
+    logger.info(evaluation.report.eval_line(len(evaluation.images)))
+    for line in evaluation.report.class_lines():
         logger.info(line)
-    logger.info(f"[EVAL] By class:\n{report.table()}")
-    if save_dir is not None:
-        from paddleseg.config.record import write_run_record
-
-        write_run_record(config, save_dir, None, ["val.py", *argv], settings=asdict(settings))
-        write_results(save_dir, evaluation, worst, dataset)
-        logger.info(f"[DONE] results in {save_dir}")
-    return 0
+    logger.info(f"[EVAL] By class:\n{evaluation.report.table()}")
+    return evaluation, dataset
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -95,9 +109,12 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         help="also the area under the ROC curve",
     )
     parser.add_argument(
-        "--save_dir", default=None, help="folder for metrics.json, the confusion matrix and the worst images"
+        "--save_dir",
+        type=non_empty,
+        default=None,
+        help="folder for metrics.json, the confusion matrix and the worst images",
     )
-    return parser.parse_args(argv)
+    return parser.parse(argv)
 
 
 def _boolean(text: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections.abc as abc
+import math
 import types
 import typing
 from dataclasses import dataclass
@@ -52,7 +53,7 @@ class Between:
         return self.minimum <= value <= self.maximum
 
     def __str__(self) -> str:
-        return f"from {self.minimum:g} to {self.maximum:g}"
+        return f"from {self.minimum:.10g} to {self.maximum:.10g}"
 
 
 def conforms(value: Any, hint: Any) -> bool:
@@ -106,7 +107,7 @@ def describe(hint: Any) -> str:
 
 def _is_scalar(value: Any, hint: type) -> bool:
     if hint is float:
-        return isinstance(value, (int, float)) and not isinstance(value, bool)
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < math.inf
     return type(value) is hint
 
 

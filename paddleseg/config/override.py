@@ -48,19 +48,20 @@ def apply_flags(root: Node, flags: Mapping[str, Any]) -> None:
 
     Args:
         root: The tree.
-        flags: ``iters``, ``batch_size``, ``learning_rate``, ``to_static_training``, ``seed``. The
-            learning rate goes to ``lr_scheduler``, or to the legacy ``learning_rate`` block.
+        flags: ``iters``, ``batch_size``, ``learning_rate``, ``to_static_training``, ``seed``; or dotted
+            paths, whose last name is the flag: ``test_config.scales``. The learning rate goes to
+            ``lr_scheduler``, or to the legacy ``learning_rate`` block.
 
     Raises:
         ConfigError: There is no such flag.
     """
     for name, value in flags.items():
-        if name not in _FLAGS:
+        if name not in _FLAGS and "." not in name:
             raise ConfigError(f"no short flag '{name}'; there are {', '.join(_FLAGS)}")
         if value is None:
             continue
-        path = _learning_rate_path(root) if name == "learning_rate" else (name,)
-        set_node(root, path, from_value(value, f"--{name}"))
+        path = _learning_rate_path(root) if name == "learning_rate" else _split(name)
+        set_node(root, path, from_value(value, f"--{name.rpartition('.')[2]}"))
 
 
 def set_node(root: Node, path: Path, node: Node) -> None:

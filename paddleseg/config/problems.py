@@ -26,8 +26,9 @@ class Problem:
     message: str
 
     def __str__(self) -> str:
-        said = self.source == f"--opts {'.'.join(map(str, self.path))}"
-        where = f" {join(self.path)}" if self.path and not said else ""
+        dotted = ".".join(map(str, self.path))
+        named = self.source in (f"--opts {dotted}", f"--{dotted.rpartition('.')[2]}")
+        where = f" {join(self.path)}" if self.path and not named else ""
         return f"{self.source}{where}: {self.message}"
 
 

@@ -97,7 +97,7 @@ class Settings:
     export: ExportConfig = ExportConfig()
     batch_size: Annotated[int, AtLeast(1)] = 1
     iters: Annotated[int, AtLeast(1)] = 1
-    seed: Annotated[int, AtLeast(0)] | None = None
+    seed: Annotated[int, Between(0, 2**32 - 1)] | None = None
     to_static_training: bool = False
     plugins: list[str] = field(default_factory=list)
 

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import functools
-import shutil
 import traceback
-from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -148,33 +145,11 @@ class _Meta:
     failure: _Failure | None = None
 
 
-class _StoppableBatches:
-    """A batch sampler that can be told to end before its time."""
-
-    def __init__(self, batches: TrainBatchSampler | list[list[SampleKey]]) -> None:
-        self.batches = batches
-        self.stopped = False
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    def __iter__(self) -> Iterator[list[SampleKey]]:
-        self.stopped = False
-        for batch in self.batches:
-            if self.stopped:
-                return
-            yield batch
-
-
 def _checked(loader: paddle.io.DataLoader) -> Iterator[list[Any]]:
     """The loader's batches; a failure among them is raised."""
-    batches = iter(loader)
-    for batch in batches:
+    for batch in loader:
         failure = batch[-1].failure
         if failure is not None:
-            # Killed workers would leave their batches in shared memory for good: take what they have begun.
-            loader.batch_sampler.stopped = True
-            deque(batches, maxlen=0)
             raise failure.kind(failure.message)
         yield batch
 
@@ -257,19 +232,15 @@ def _data_loader(
 ) -> paddle.io.DataLoader:
     return paddle.io.DataLoader(
         _GuardedDataset(dataset),
-        batch_sampler=_StoppableBatches(batches),
+        batch_sampler=batches,
         collate_fn=functools.partial(_guarded_collate, collate),
         num_workers=num_workers,
         places=places,
-        use_shared_memory=num_workers > 0 and _has_shared_memory(),
+        # Paddle 3.3's shared memory can hang a worker: its allocator has a lock that another thread may hold
+        # at the fork. It also leaks when a run fails, and needs room that containers often lack.
+        use_shared_memory=False,
         worker_init_fn=_set_up_worker,
     )
-
-
-def _has_shared_memory() -> bool:
-    """Containers often have 64 MiB of it, and a worker that runs out dies of a bus error."""
-    folder = Path("/dev/shm")
-    return folder.is_dir() and shutil.disk_usage(folder).free >= 2**30
 
 
 def _set_up_worker(worker: int) -> None:

@@ -146,16 +146,18 @@ def _read_state(folder: Path, fresh: TrainState) -> TrainState:
 def _check_optimizer_arrays(
     arrays: dict[str, object], optimizer: paddle.optimizer.Optimizer, folder: Path
 ) -> None:
-    known = {name for parameter in optimizer._parameter_list for name in _parameter_names(parameter)}
+    parameters = [name for entry in optimizer._parameter_list for name in _parameter_names(entry)]
+    kinds = [getattr(optimizer, name) for name in dir(optimizer) if name.endswith("_acc_str")]
+    known = {f"{name}_{kind}" for name in parameters for kind in kinds}
     strangers = [
         key
         for key in arrays
-        if key not in ("LR_Scheduler", "master_weights") and not any(key.startswith(n) for n in known)
+        if key not in ("LR_Scheduler", "master_weights") and key.rpartition("_")[0] not in known
     ]
     if strangers:
         raise CheckpointError(
             f"cannot resume from {folder}: {_OPTIMIZER} holds '{strangers[0]}' and {len(strangers) - 1} more "
-            "entries for parameters that this model does not have; was it written with another config?"
+            "entries that this model and optimizer do not have; was it written with another config?"
         )
 
 

@@ -190,9 +190,9 @@ class EvaluationHook(Hook):
         for writer in self._writers:
             writer.scalars(values, state.iteration)
         self._keep_best(trainer, report.miou)
-        if self._patience is not None:
-            if state.iteration - state.best_iteration >= self._patience * self._interval:
-                trainer.stop_reason = f"no better mIoU in the last {self._patience} evaluations"
+        without_gain = (state.iteration - state.best_iteration) // self._interval
+        if self._patience is not None and without_gain >= self._patience:
+            trainer.stop_reason = f"no better mIoU in the last {self._patience} evaluations"
 
     def _keep_best(self, trainer: Trainer, miou: float) -> None:
         state, folder = trainer.state, self._save_dir / BEST_MODEL

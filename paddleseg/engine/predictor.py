@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import glob
+import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,7 +81,8 @@ def find_images(image_path: str, *, separator: str = " ") -> list[ImageFile]:
 
     Args:
         image_path: One image, a folder (searched with its subfolders), a list file (.txt: one image a
-            line, relative to the file's folder; what follows the separator is not looked at), or a glob.
+            line, relative to the file's folder; what follows the separator is not looked at unless the
+            whole line names a file), or a glob.
         separator: Between the columns of a list file.
 
     Returns:
@@ -95,7 +97,7 @@ def find_images(image_path: str, *, separator: str = " ") -> list[ImageFile]:
         files = sorted(f for f in path.rglob("*") if f.is_file() and f.suffix.lower() in _IMAGE_SUFFIXES)
     elif path.is_file() and path.suffix.lower() in _LIST_SUFFIXES:
         root = path.parent
-        files = [root / line.split(separator)[0] for line in _lines(path)]
+        files = [_listed(root, line, separator) for line in _lines(path)]
     elif path.is_file():
         root, files = path.parent, [path]
     else:
@@ -117,6 +119,11 @@ def _lines(path: Path) -> list[str]:
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
+def _listed(root: Path, line: str, separator: str) -> Path:
+    whole = root / line
+    return whole if whole.is_file() else root / line.split(separator)[0].strip()
+
+
 def _fixed_part(pattern: str) -> str:
     """The folders of a glob before its first wildcard."""
     parts = Path(pattern).parts
@@ -124,22 +131,33 @@ def _fixed_part(pattern: str) -> str:
     return str(Path(*parts[:fixed])) if fixed else "."
 
 
-def _named(files: Sequence[Path] | dict[Path, None], root: Path) -> Iterator[ImageFile]:
+def _named(files: Iterable[Path], root: Path) -> Iterator[ImageFile]:
     """Names results after their images; two images that differ in the suffix alone keep it in the name."""
-    relative = {
-        path: path.relative_to(root) if path.is_relative_to(root) else Path(path.name) for path in files
-    }
+    relative = {path: _below(path, root) for path in files}
     stems = Counter(name.with_suffix("") for name in relative.values())
-    taken: Counter[str] = Counter()
+    taken: set[str] = set()
     for path, name in relative.items():
         stem = name.with_suffix("")
-        unique = str(stem if stems[stem] == 1 else name.with_name(name.name.replace(".", "_")))
-        taken[unique] += 1
-        yield ImageFile(path, unique if taken[unique] == 1 else f"{unique}_{taken[unique]}")
+        wanted = str(stem if stems[stem] == 1 else name.with_name(name.name.replace(".", "_")))
+        unique = next(text for text in _numbered(wanted) if text not in taken)
+        taken.add(unique)
+        yield ImageFile(path, unique)
+
+
+def _below(path: Path, root: Path) -> Path:
+    """Where below the folder of results an image's results go: never above it."""
+    inside = path.is_relative_to(root) and ".." not in path.relative_to(root).parts
+    return path.relative_to(root) if inside else Path(path.name)
+
+
+def _numbered(name: str) -> Iterator[str]:
+    yield name
+    for number in itertools.count(2):
+        yield f"{name}_{number}"
 
 
 def predict_images(
-    label_of: Callable[[ImageArray], Labels],
+    label_of: Callable[[Sample], Labels],
     images: Sequence[ImageFile],
     folders: PredictionFolders,
     *,
@@ -147,10 +165,10 @@ def predict_images(
     palette: npt.NDArray[np.uint8],
     progress: bool,
 ) -> list[ImageFile]:
-    """Predicts image after image; one that cannot be read is reported and the rest go on.
+    """Predicts image after image; a bad one is reported and the rest go on.
 
     Args:
-        label_of: From an image (H×W×C float32, 0..255) to its class ids (H×W uint8 or uint16).
+        label_of: From an image (pixels H×W×C float32, 0..255) to its class ids (H×W uint8 or uint16).
         images: What to predict.
         folders: Where the pictures go.
         img_channels: Channels that the model takes.
@@ -167,11 +185,11 @@ def predict_images(
     for image in tqdm(images, desc="predict", unit="image", disable=not progress):
         try:
             pixels = read_image(str(image.path), img_channels)
+            label = label_of(Sample(pixels, image_path=str(image.path)))
         except DataError as error:
             _logger.error(f"skipped: {error}")
             failed.append(image)
             continue
-        label = label_of(pixels)
         picture = np.repeat(pixels, 3, axis=2) if img_channels == 1 else pixels
         write_image(folders.label / f"{image.name}.png", label)
         write_palette_image(folders.pseudo_color / f"{image.name}.png", label, palette)
@@ -180,12 +198,12 @@ def predict_images(
 
 
 def predict_label(
-    pixels: ImageArray, *, predict: Predict, transforms: Compose, options: InferenceOptions
+    image: Sample, *, predict: Predict, transforms: Compose, options: InferenceOptions
 ) -> Labels:
     """Class ids of one image at its own size.
 
     Args:
-        pixels: H×W×C float32, 0..255.
+        image: Pixels H×W×C float32, 0..255.
         predict: The model as a function on arrays.
         transforms: Those of evaluation.
         options: Sliding window, scales, flips.
@@ -193,20 +211,20 @@ def predict_label(
     Returns:
         H×W uint8, or uint16 above 256 classes.
     """
-    batch, undo = preprocess(pixels, transforms)
+    batch, undo = preprocess(image, transforms)
     return to_labels(undo_transforms(infer_logits(predict, batch, options), undo))
 
 
-def preprocess(pixels: ImageArray, transforms: Compose) -> tuple[ImageArray, list[Undo]]:
+def preprocess(image: Sample, transforms: Compose) -> tuple[ImageArray, list[Undo]]:
     """Runs the transforms of evaluation.
 
     Args:
-        pixels: H×W×C float32, 0..255.
+        image: Pixels H×W×C float32, 0..255.
         transforms: Without randomness.
 
     Returns:
         1×C×h×w float32, and the geometric steps to undo afterwards.
     """
     # The generator is what the signature of transforms asks for; evaluation draws no random numbers.
-    sample = transforms(Sample(pixels), np.random.default_rng(0))
+    sample = transforms(image, np.random.default_rng(0))
     return to_batch_of_one(sample.image), sample.undo

@@ -15,6 +15,7 @@ from paddle.utils import unique_name
 
 from paddleseg.build import build_dataset, build_loss, build_model, build_optimizer, build_schedule
 from paddleseg.config.config import Config
+from paddleseg.data.crop_check import check_crop_size
 from paddleseg.data.datasets.base import SegmentationDataset
 from paddleseg.data.loader import EvalItem, TrainBatchSampler, make_train_loader
 from paddleseg.engine.checkpoint import TrainState, load_checkpoint
@@ -68,12 +69,15 @@ class TrainOptions:
     early_stop_intervals: int | None = None
 
 
-def run_training(config: Config, options: TrainOptions) -> TrainState:
+def run_training(
+    config: Config, options: TrainOptions, *, on_start: Callable[[], None] = lambda: None
+) -> TrainState:
     """Builds everything, trains, and leaves checkpoints, the best model and metrics in ``save_dir``.
 
     Args:
         config: Checked configuration.
         options: The rest.
+        on_start: Called when everything is built and the first step comes next.
 
     Returns:
         Counters at the end of the run.
@@ -86,6 +90,7 @@ def run_training(config: Config, options: TrainOptions) -> TrainState:
     with unique_name.guard():
         trainer, writers = _make_trainer(config, options)
         try:
+            on_start()
             trainer.run()
         finally:
             for writer in writers:
@@ -98,6 +103,7 @@ def run_training(config: Config, options: TrainOptions) -> TrainState:
 def _make_trainer(config: Config, options: TrainOptions) -> tuple[Trainer, list[MetricWriter]]:
     settings = config.settings
     train_set = build_dataset(config, "train")
+    check_crop_size(train_set)
     val_set = build_dataset(config, "val") if options.do_eval else None
     model = build_model(config)
     optimizer = build_optimizer(config, model)

@@ -78,7 +78,8 @@ class VisualDLWriter:
     def scalars(self, values: Mapping[str, float], iteration: int) -> None:
         for name, value in values.items():
             if math.isfinite(value):
-                self._writer.add_scalar(tag=name, value=value, step=iteration)
+                # VisualDL refuses this character, which a class name may hold.
+                self._writer.add_scalar(tag=name.replace("%", "_"), value=value, step=iteration)
 
     def picture(self, name: str, picture: Picture, iteration: int) -> None:
         self._writer.add_image(tag=name, img=picture, step=iteration, dataformats="HWC")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing.process
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from paddleseg.data import loader as loader_module
 from paddleseg.data.datasets import Dataset, SampleKey
 from paddleseg.data.loader import make_eval_loader, make_train_loader
 from paddleseg.data.sampler import TrainBatchSampler
@@ -69,9 +67,7 @@ def test_batches_are_the_samples_of_the_sampler(make_pairs) -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-@pytest.mark.parametrize("shared_memory", [True, False])
-def test_workers_change_nothing(make_pairs, monkeypatch, workers: int, shared_memory: bool) -> None:
-    monkeypatch.setattr(loader_module, "_has_shared_memory", lambda: shared_memory)
+def test_workers_change_nothing(make_pairs, workers: int) -> None:
     dataset = open_train(make_pairs(5))
     for wanted, got in zip(train_batches(dataset, 0), train_batches(dataset, workers), strict=True):
         assert wanted[0].tobytes() == got[0].tobytes()
@@ -120,25 +116,6 @@ def test_a_data_error_arrives_as_it_was_raised(make_pairs, workers: int) -> None
     assert str(in_evaluation.value) == str(direct.value)
 
 
-@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="needs Linux shared memory")
-def test_a_failure_leaves_nothing_in_shared_memory(make_pairs, monkeypatch) -> None:
-    monkeypatch.setattr(loader_module, "_has_shared_memory", lambda: True)
-    created: list[int] = []
-    start = multiprocessing.process.BaseProcess.start
-
-    def recording_start(process: Any) -> None:
-        start(process)
-        created.append(process.pid)
-
-    monkeypatch.setattr(multiprocessing.process.BaseProcess, "start", recording_start)
-    root = make_pairs(8)
-    (root / "images/003.png").write_bytes(b"broken")
-    with pytest.raises(DataError, match=r"003\.png"):
-        list(make_train_loader(open_train(root), sampler_of(8, iterations=200), 2))
-    assert len(created) == 2
-    assert not [path for pid in created for path in Path("/dev/shm").glob(f"paddle_{pid}_*")]
-
-
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_bug_in_a_transform_arrives_with_its_traceback(make_pairs, workers: int) -> None:
     def broken(sample: Any, rng: np.random.Generator) -> Any:
@@ -169,9 +146,3 @@ def test_training_needs_labels(make_pairs) -> None:
     dataset = Dataset("test", str(root), [], 3, test_path=str(root / "list.txt"))
     with pytest.raises(DataError, match="has no label"):
         next(iter(make_train_loader(dataset, sampler_of(2))))
-
-
-def test_little_shared_memory_is_not_used(monkeypatch) -> None:
-    usage = type("Usage", (), {"free": 2**26})
-    monkeypatch.setattr(loader_module.shutil, "disk_usage", lambda _: usage)
-    assert not loader_module._has_shared_memory()
