@@ -50,7 +50,7 @@ def measure_cost(model: nn.Layer, input_shape: Sequence[int]) -> Cost:
         input_shape: Shape of that tensor, N×C×H×W.
 
     Returns:
-        The cost; the model is left in the mode it was in.
+        The cost; the model is left in the modes it was in.
     """
     counted = {"convolution": 0, "attention": 0}
 
@@ -72,7 +72,7 @@ def measure_cost(model: nn.Layer, input_shape: Sequence[int]) -> Cost:
             handles.append(layer.register_forward_post_hook(count_convolution))
         elif isinstance(layer, CrissCrossAttention):
             handles.append(layer.register_forward_post_hook(count_attention))
-    was_training = model.training
+    modes = [(layer, layer.training) for layer in model.sublayers(include_self=True)]
     model.eval()
     try:
         with paddle.no_grad():
@@ -80,8 +80,8 @@ def measure_cost(model: nn.Layer, input_shape: Sequence[int]) -> Cost:
     finally:
         for handle in handles:
             handle.remove()
-        if was_training:
-            model.train()
+        for layer, training in modes:
+            layer.training = training
 
     trainable = sum(math.prod(p.shape) for p in model.parameters() if not p.stop_gradient)
     total = sum(math.prod(value.shape) for value in model.state_dict().values())

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import Project
 from PIL import Image
+from small_project import Project
 
 from paddleseg.cli import main
 from paddleseg.inference import InferenceOptions
