@@ -203,7 +203,7 @@ def test_flags_and_overrides(reference: Path) -> None:
     config = load_config(reference, ["iters=40"], flags=flags)
     assert (config.settings.iters, config.settings.batch_size) == (40, 2)
     assert build.build_schedule(config)(0) == 0.5
-    with pytest.raises(ConfigError, match="--batch_size batch_size: got 0"):
+    with pytest.raises(ConfigError, match="--batch_size: got 0"):
         load_config(reference, flags={"batch_size": 0})
 
 

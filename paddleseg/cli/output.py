@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from paddleseg.errors import OutputError
@@ -27,16 +26,21 @@ def output_folder(path: str, *, preliminary: str | None = None) -> Iterator[Path
     """
     folder = Path(path)
     made = [one for one in (folder, *folder.parents) if not _exists(one, path)]
-    _make_writable(folder, path)
     try:
+        _make_writable(folder, path)
         yield folder
     except BaseException:
-        if made and {entry.name for entry in folder.iterdir()} <= {preliminary}:
-            shutil.rmtree(folder, ignore_errors=True)
-            with contextlib.suppress(OSError):  # somebody else uses a parent by now
-                for parent in made[1:]:
-                    parent.rmdir()
+        _remove(made, preliminary)
         raise
+
+
+def _remove(made: Sequence[Path], preliminary: str | None) -> None:
+    """Removes folders that hold nothing, the innermost first."""
+    for folder in made:
+        with contextlib.suppress(OSError):  # it holds results, or was not made after all
+            if preliminary is not None and [entry.name for entry in folder.iterdir()] == [preliminary]:
+                (folder / preliminary).unlink()
+            folder.rmdir()
 
 
 def _make_writable(folder: Path, path: str) -> None:

@@ -82,18 +82,25 @@ def check_block(node: Node, path: Path, slot: Slot) -> list[Problem]:
     """
     if not isinstance(node.value, dict):
         return [Problem(node.source, path, f"got {show(plain(node))}; expected a block with 'type'")]
+    problem = _check_type(node, path, slot.registry)
+    if problem is not None:
+        return [problem, *(one for key in _NESTED for one in _check_nested_entry(node, path, key))]
+    component = slot.registry.get(node.value["type"].value)
+    return _check_parameters(node, path, slot, component)
+
+
+def _check_type(node: Node, path: Path, registry: Registry) -> Problem | None:
     if "type" not in node.value:
-        return [Problem(node.source, (*path, "type"), f"missing; name a {slot.registry.kind}")]
+        return Problem(node.source, (*path, "type"), f"missing; name a {registry.kind}")
     name = node.value["type"]
     if not isinstance(name.value, str):
-        text = f"got {show(plain(name))}; expected the name of a {slot.registry.kind}"
-        return [Problem(name.source, (*path, "type"), text)]
+        text = f"got {show(plain(name))}; expected the name of a {registry.kind}"
+        return Problem(name.source, (*path, "type"), text)
     try:
-        component = slot.registry.get(name.value)
+        registry.get(name.value)
     except RegistryError as error:
-        inside = [one for key in _NESTED for one in _check_nested_entry(node, path, key)]
-        return [Problem(name.source, (*path, "type"), str(error)), *inside]
-    return _check_parameters(node, path, slot, component)
+        return Problem(name.source, (*path, "type"), str(error))
+    return None
 
 
 def construct(node: Node, path: Path, registry: Registry, extra: Mapping[str, Any] | None = None) -> Any:
@@ -117,7 +124,7 @@ def construct(node: Node, path: Path, registry: Registry, extra: Mapping[str, An
     }
     try:
         return component(**params, **extra)
-    except (ValueError, TypeError, ConfigError) as error:
+    except (ValueError, TypeError, OverflowError, ConfigError) as error:
         raise ProblemError(_refusal(node, path, str(error))) from error
 
 
@@ -180,13 +187,15 @@ def _check_value(node: Node, hint: Any, path: Path) -> list[Problem]:
 
 
 def _check_nested(node: Node, path: Path, key: str) -> list[Problem]:
+    if key == "backbone" and node.value is not None:
+        return check_block(node, path, _NESTED[key])
     if key in _NESTED and isinstance(node.value, list):
         return [
             problem
             for i, item in enumerate(node.value)
             for problem in check_block(item, (*path, i), _NESTED[key])
         ]
-    if _is_block(node) or (key == "backbone" and node.value is not None):
+    if _is_block(node):
         return check_block(node, path, _slot_for(key, node))
     if isinstance(node.value, list):
         return [

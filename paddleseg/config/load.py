@@ -95,7 +95,10 @@ def _base_entries(bases: Node | None) -> list[Node]:
 
 
 def _compose(text: str, locate: Any) -> Node:
-    loader = _Loader(text)
+    try:
+        loader = _Loader(text)
+    except yaml.YAMLError as error:  # a character that YAML does not allow
+        raise ConfigError(f"{locate(1)}: not valid YAML: {error}") from None
     try:
         tree = loader.get_single_node()
         return Node(None, locate(1)) if tree is None else _Builder(loader, locate).build(tree, ())

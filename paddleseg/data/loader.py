@@ -74,7 +74,7 @@ class TrainLoader:
 
     def __iter__(self) -> Iterator[TrainBatch]:
         for images, labels, meta in _checked(self._loader):
-            yield TrainBatch(images, labels, meta.paths)
+            yield TrainBatch(images, labels.astype("int64"), meta.paths)
 
 
 class EvalLoader:
@@ -202,7 +202,8 @@ def _collate_train(loaded: list[tuple[int, Sample]]) -> list[Any]:
     images = np.stack([sample.image.transpose(2, 0, 1) for sample in samples])
     labels = np.stack([_label_of(sample) for sample in samples])
     paths = [sample.image_path for sample in samples]
-    return [images.astype(np.float32, copy=False), labels.astype(np.int64), _Meta(paths, [])]
+    # Labels travel as int32, at half the cost, and are widened on the device.
+    return [images.astype(np.float32, copy=False), labels.astype(np.int32, copy=False), _Meta(paths, [])]
 
 
 def _label_of(sample: Sample) -> LabelArray:

@@ -38,6 +38,7 @@ val_dataset:
     - type: Normalize
 optimizer:
   type: SGD
+  momentum: 0.9
 lr_scheduler:
   type: PolynomialDecay
   learning_rate: 0.01

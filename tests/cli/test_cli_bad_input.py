@@ -68,8 +68,8 @@ def test_all_mistakes_of_a_config_at_once_with_their_lines(project: Project, pro
         f"{at}2 itres: unknown key at the top level; did you mean 'iters'?",
         f"{at}11 train_dataset.transforms[0]",
         f"{at}21 optimizer.type: no optimizer 'SDG'; did you mean 'SGD'?",
-        f"{at}24 lr_scheduler.learning_rate: got 'fast'; expected a number",
-        f"{at}28 loss.coef: got 1; expected a list",
+        f"{at}25 lr_scheduler.learning_rate: got 'fast'; expected a number",
+        f"{at}29 loss.coef: got 1; expected a list",
     )
     assert project.files() == before
 
@@ -179,7 +179,7 @@ def test_all_missing_files_at_once(project: Project) -> None:
     project.run("train", "--do_eval").refused(
         f"{at}6 train_dataset.dataset_root: no folder 'nowhere'; correct the path",
         f"{at}16 val_dataset.val_path: no list file 'none.txt'",
-        f"{at}30 model.pretrained: no file or folder 'gone.pdparams'",
+        f"{at}32 model.pretrained: no file or folder 'gone.pdparams'",
     )
     assert project.files() == before
     # What a run does not use need not be there: val.py has its own weights and no training data.
@@ -227,7 +227,7 @@ def spoil(project: Project, what: str, *, seed: int) -> Path:
     ("what", "message"),
     [
         ("image", "cannot be decoded"),
-        ("label", "cannot be decoded"),
+        ("label", "the label cannot be read"),
         ("size", "must be the same size"),
         ("range", "7"),
     ],

@@ -44,6 +44,17 @@ def test_good_blocks(block: dict[str, Any], slot: Slot) -> None:
         ({}, Slot(LOSSES), ["f:1 x.type: missing; name a loss"]),
         ({"type": 3}, Slot(LOSSES), ["f:1 x.type: got 3; expected the name of a loss"]),
         ({"type": "FakeLos"}, Slot(LOSSES), ["f:1 x.type: no loss 'FakeLos'; did you mean 'FakeLoss'?"]),
+        # What is inside a block of no or an odd type is checked all the same: it may be built later.
+        (
+            {"losses": [3]},
+            Slot(LOSSES),
+            ["f:1 x.type: missing; name a loss", "f:1 x.losses[0]: got 3; expected a block with 'type'"],
+        ),
+        (
+            {"type": "FakeModel", "backbone": [{"type": "FakeBackbone"}]},
+            MODEL_SLOT,
+            ["f:1 x.backbone: got [{'type': 'FakeBackbone'}]; expected a block with 'type'"],
+        ),
         ({"type": "FakeCrop"}, Slot(LOSSES), ["f:1 x.type: no loss 'FakeCrop'; did you mean 'FakeLoss'?"]),
         (
             {"type": "FakeCrop", "size": [1], "prb": 1},

@@ -119,3 +119,12 @@ def test_learning_rate_flag_reaches_the_legacy_block(legacy: Any, expected: Any)
 def test_unknown_flag() -> None:
     with pytest.raises(ConfigError, match="no short flag 'itres'"):
         apply_flags(tree(), {"itres": 1})
+
+
+def test_flag_of_a_program_by_its_dotted_path() -> None:
+    root = tree()
+    apply_flags(root, {"test_config.scales": [0.5], "test_config.stride": None, "iters": 3})
+    node = find(root, ("test_config", "scales"))
+    assert node is not None
+    assert (plain(node), node.source) == ([0.5], "--scales")
+    assert find(root, ("test_config", "stride")) is None

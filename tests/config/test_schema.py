@@ -52,7 +52,7 @@ def test_a_good_tree_has_none() -> None:
         ({"zzz": 1}, "f:1 zzz: unknown key at the top level"),
         ({"batch_size": 0}, "f:1 batch_size: got 0; expected a whole number of at least 1"),
         ({"iters": 1.5}, "f:1 iters: got 1.5; expected a whole number of at least 1"),
-        ({"seed": -1}, "f:1 seed: got -1; expected a whole number of at least 0 or null"),
+        ({"seed": -1}, "f:1 seed: got -1; expected a whole number from 0 to 4294967295 or null"),
         ({"model": "CCNet"}, "f:1 model: got 'CCNet'; expected a mapping or null"),
         ({"test_config": 3}, "f:1 test_config: got 3; expected a mapping"),
         ({"test_config": {"scales": 0}}, "f:1 test_config.scales: got 0; expected a number above 0"),

@@ -28,9 +28,7 @@ def val_set(data_root: Path) -> Dataset:
 
 
 @pytest.fixture
-def make_config(
-    data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., Config]:
+def make_config(data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Config]:
     """Makes the checked configuration of the small task, with the tiny model."""
     build.import_components()
     monkeypatch.setattr(registry.MODELS, "_components", dict(registry.MODELS._components))

@@ -91,7 +91,9 @@ def test_a_checkpoint_of_paddleseg_has_no_counters(tmp_path: Path) -> None:
         load_checkpoint(unnamed, model=model, optimizer=updates, fresh=fresh)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"iteration": "two"}', '{"iterations": 2}', '{"best_miou": null}'])
+@pytest.mark.parametrize(
+    "text", ["{", "[]", '{"iteration": "two"}', '{"iterations": 2}', '{"best_miou": null}']
+)
 def test_damaged_counters_are_reported(tmp_path: Path, text: str) -> None:
     model, updates = make(1)
     folder = save_checkpoint(tmp_path, model=model, optimizer=updates, state=TrainState(iteration=1))

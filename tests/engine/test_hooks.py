@@ -156,7 +156,9 @@ def test_the_best_model_is_kept(tmp_path: Path, caplog: pytest.LogCaptureFixture
     assert iteration == 4
     assert row["Evaluate/mIoU"] == pytest.approx(0.6)
     assert row["Evaluate/Acc"] == pytest.approx(0.75)
-    assert set(row) == {f"Evaluate/{n}" for n in ("mIoU", "Acc", "Kappa", "Dice", "IoU/class 0", "IoU/class 1")}
+    assert set(row) == {
+        f"Evaluate/{n}" for n in ("mIoU", "Acc", "Kappa", "Dice", "IoU/class 0", "IoU/class 1")
+    }
 
 
 def test_a_run_ends_after_evaluations_without_gain(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from demo_scenes import labels
 from demo_scenes.canvas import Camera, Canvas, Colour
-from demo_scenes.textures import noise, shade, tinted_grey
+from demo_scenes.textures import noise, tinted_grey
 
 __all__ = ["Light", "Street", "grass_colour", "leaf_colour", "paint_ground", "paint_sky"]
 
@@ -60,16 +60,16 @@ class Street:
 
 def leaf_colour(rng: np.random.Generator, season: float) -> Colour:
     """Mean colour of a plant's leaves for a season of 0 (green) to 1 (brown)."""
-    red = rng.uniform(35, 75) + 75 * season
-    green = rng.uniform(70, 120) - 5 * season
-    return red, green, rng.uniform(25, 60)
+    red = rng.uniform(30, 55) + 45 * season
+    green = rng.uniform(85, 120) - 5 * season
+    return red, green, rng.uniform(22, 45)
 
 
 def grass_colour(rng: np.random.Generator, season: float) -> Colour:
-    """Colour of grass or bare soil: it shares its hues with leaves."""
-    red = rng.uniform(75, 115) + 60 * season
-    green = rng.uniform(105, 150) - 15 * season
-    return red, green, rng.uniform(45, 80)
+    """Colour of dry grass: yellower and lighter than leaves."""
+    red = rng.uniform(145, 170) + 15 * season
+    green = rng.uniform(158, 180) - 8 * season
+    return red, green, rng.uniform(60, 88)
 
 
 def paint_sky(canvas: Canvas, camera: Camera, light: Light, rng: np.random.Generator) -> None:
@@ -98,17 +98,16 @@ def paint_ground(
             zone[sign * x > street.edge(side)] = labels.TERRAIN
 
     colour = np.empty((*x.shape, 3), np.float32)
-    road = tinted_grey(rng, 55, 135)
+    road = tinted_grey(rng, 58, 98, 8)
     colour[:] = road
     _paint_marks(colour, x, z, street, rng)
     pavement = zone == labels.SIDEWALK
-    # Mostly lighter and warmer than the road, sometimes darker: brightness alone does not tell them apart.
-    lighter = rng.uniform() < 0.8
-    paving = shade(road, rng.uniform(1.15, 1.6) if lighter else rng.uniform(0.7, 0.88))
-    warmth = np.array((rng.uniform(0, 28), rng.uniform(-4, 10), rng.uniform(-14, 4)), np.float32)
-    colour[pavement] = np.asarray(paving, np.float32) + warmth
+    # Reddish slabs, lighter than the road.
+    level = rng.uniform(122, 165)
+    warmth = np.array((rng.uniform(22, 42), rng.uniform(-8, 2), rng.uniform(-8, 4)), np.float32)
+    colour[pavement] = level + warmth
     seam = _seams(x, z, rng.uniform(0.7, 1.2))
-    colour[pavement & seam] *= 0.72
+    colour[pavement & seam] *= 0.8
     kerb = np.abs(np.abs(x) - street.half_width - 0.1) < 0.1
     colour[kerb] = tinted_grey(rng, 120, 200)
     grass = zone == labels.TERRAIN
@@ -116,12 +115,12 @@ def paint_ground(
 
     coarse, fine = noise(rng, _TILE, 32), noise(rng, _TILE, 128)
     colour *= 1 + 0.10 * _tiled(coarse, x, z, 6.0)[..., None] + 0.06 * _tiled(fine, x, z, 24.0)[..., None]
-    rough = 1 + 0.22 * _tiled(fine, x, z, 60.0)[..., None]
+    rough = 1 + 0.2 * _tiled(fine, x, z, 60.0)[..., None]
     colour[grass] *= rough[grass]
     if light.sunny:
         edge = light.sun_side * rng.uniform(-1.0, 1.2) * street.half_width
         ragged = edge + 0.8 * _tiled(coarse, np.zeros_like(x), np.broadcast_to(z, x.shape), 8.0)
-        colour[(x - ragged) * light.sun_side > 0] *= rng.uniform(0.5, 0.75)
+        colour[(x - ragged) * light.sun_side > 0] *= rng.uniform(0.6, 0.82)
     canvas.image[first:] = colour
     canvas.label[first:] = zone
     canvas.depth[first:] = z

@@ -47,12 +47,12 @@ def paint_building(
     storeys = int(rng.integers(2, 7))
     top = storeys * rng.uniform(2.7, 3.4)
     pick = rng.uniform()
-    if pick < 0.45:
-        colour = tinted_grey(rng, 70, 200, 18)
+    if pick < 0.5:
+        colour = tinted_grey(rng, 95, 165, 12)
     elif pick < 0.75:
-        colour = (rng.uniform(110, 190), rng.uniform(70, 120), rng.uniform(50, 95))
+        colour = (rng.uniform(140, 180), rng.uniform(80, 110), rng.uniform(65, 95))
     else:
-        colour = shade(any_colour(rng), 0.9)
+        colour = (rng.uniform(90, 190), rng.uniform(90, 130), rng.uniform(120, 175))
     near = max(near, _NEAREST)
     bays = max(1, round((far - near) / 2.6))
     wall = facade(rng, colour, storeys, bays)
@@ -73,7 +73,7 @@ def paint_fence(
     far: float,
     height: float,
 ) -> None:
-    """A fence of bars along the street; what shows between the bars belongs to the fence's label."""
+    """A fence of boards along the street; what shows between them belongs to the fence's label."""
     near = max(near, _NEAREST)
     texture, alpha = fence(rng, max(6, round((far - near) * 2.2)))
     corners = camera.wall(x, near, far, 0, height)
@@ -85,14 +85,14 @@ def paint_tree(
 ) -> None:
     """A tree: trunk and crown are both vegetation."""
     scale = camera.focal / z
-    height = rng.uniform(3.6, 6.0)
-    bark = tinted_grey(rng, 45, 85)
-    trunk = camera.front(x - 0.2, x + 0.2, 0, height, z)
+    height = rng.uniform(3.0, 4.6)
+    bark = shade((72.0, 66.0, 40.0), rng.uniform(0.8, 1.1))
+    trunk = camera.front(x - 0.25, x + 0.25, 0, height, z)
     canvas.darken(camera.project(x, 0, z), (1.6 * scale, 0.3 * scale), 0.7)
     canvas.polygon(trunk, bark, label=labels.VEGETATION, depth=z)
     colour = leaf_colour(rng, season)
     for _ in range(9):
-        offset, lift, size = rng.uniform(-1.3, 1.3), rng.uniform(-1.0, 1.4), rng.uniform(0.9, 1.5)
+        offset, lift, size = rng.uniform(-1.3, 1.3), rng.uniform(-1.0, 1.4), rng.uniform(1.3, 1.9)
         texture, mask = foliage(rng, shade(colour, rng.uniform(0.8, 1.2)))
         centre = camera.project(x + offset, height + lift, z)
         canvas.stamp(centre, (size * scale, size * scale), texture, mask, label=labels.VEGETATION, depth=z)
@@ -128,17 +128,17 @@ def paint_post(
 
     Posts too thin to be learnt from a small picture are ``static`` (not evaluated).
     """
-    half = rng.uniform(0.17, 0.24)
+    half = rng.uniform(0.25, 0.33)
     height = rng.uniform(2.5, 3.2) if sign else rng.uniform(4.5, 7.0)
-    colour = tinted_grey(rng, 125, 205) if rng.uniform() < 0.75 else tinted_grey(rng, 50, 125)
-    label = labels.POLE if z < 9.0 else labels.STATIC
+    colour = tinted_grey(rng, 185, 218, 6)
+    label = labels.POLE if z < 7.0 else labels.STATIC
     scale = camera.focal / z
     canvas.darken(camera.project(x, 0, z), (0.5 * scale, 0.12 * scale), 0.65)
     canvas.polygon(camera.front(x - half, x + half, 0, height, z), colour, label=label, depth=z)
     bright = camera.front(x - half, x - 0.3 * half, 0, height, z)
-    canvas.polygon(bright, shade(colour, 1.25), label=label, depth=z)
+    canvas.polygon(bright, shade(colour, 1.12), label=label, depth=z)
     if sign:
-        _paint_sign(canvas, camera.project(x, height, z), rng.uniform(0.5, 0.68) * scale, rng, z)
+        _paint_sign(canvas, camera.project(x, height, z), rng.uniform(0.62, 0.8) * scale, rng, z)
     else:
         arm = rng.uniform(0.8, 1.4) * (-1 if x > 0 else 1)
         left, right = sorted((x, x + arm))
@@ -147,18 +147,20 @@ def paint_post(
 
 def _paint_sign(canvas: Canvas, centre: Point, radius: float, rng: np.random.Generator, depth: float) -> None:
     """A sign's plate: a shape with a rim and a pictogram."""
-    red, blue, white, yellow = (
-        (190.0, 30.0, 35.0),
-        (30.0, 70.0, 165.0),
+    red, blue, white, yellow, black = (
+        (210.0, 25.0, 32.0),
+        (20.0, 60.0, 190.0),
         (225.0, 225.0, 220.0),
-        (225.0, 180.0, 40.0),
+        (240.0, 190.0, 20.0),
+        (25.0, 25.0, 25.0),
     )
     rim, face, mark = (
-        (red, white, (25.0, 25.0, 25.0)),
-        (white, blue, white),
+        (red, yellow, black),
+        (red, white, red),
+        (blue, blue, white),
         (white, red, white),
-        (white, yellow, yellow),
-    )[int(rng.integers(4))]
+        (black, yellow, yellow),
+    )[int(rng.integers(5))]
     corners = int(rng.choice([3, 4, 8, 24]))
     turn = np.pi / 4 * int(rng.integers(2)) if corners == 4 else -np.pi / 2
     angles = turn + np.arange(corners) * 2 * np.pi / corners
@@ -175,7 +177,7 @@ def _paint_sign(canvas: Canvas, centre: Point, radius: float, rng: np.random.Gen
 def paint_person(canvas: Canvas, camera: Camera, rng: np.random.Generator, *, x: float, z: float) -> None:
     """A standing or walking person."""
     tall = rng.uniform(1.45, 1.9)
-    width = 0.30 * tall
+    width = 0.36 * tall
     coat, trousers = any_colour(rng), shade(any_colour(rng), 0.6)
     skin = shade((224.0, 178.0, 148.0), rng.uniform(0.4, 1.05))
     hair = shade((90.0, 65.0, 45.0), rng.uniform(0.3, 1.8))

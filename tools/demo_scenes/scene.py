@@ -58,42 +58,42 @@ def _camera(canvas: Canvas, rng: np.random.Generator) -> Camera:
     return Camera(
         width=wide,
         height=high,
-        focal=high * rng.uniform(1.1, 1.6),
-        horizon=high * rng.uniform(0.32, 0.52),
-        centre=wide * rng.uniform(0.28, 0.72),
-        eye_height=rng.uniform(1.5, 2.5),
-        lateral=rng.uniform(-1.8, 1.8),
-        bend=rng.uniform(-0.006, 0.006),
+        focal=high * rng.uniform(1.2, 1.55),
+        horizon=high * rng.uniform(0.33, 0.49),
+        centre=wide * rng.uniform(0.33, 0.67),
+        eye_height=rng.uniform(1.7, 2.5),
+        lateral=rng.uniform(-1.2, 1.2),
+        bend=rng.uniform(-0.003, 0.003),
     )
 
 
 def _street(rng: np.random.Generator) -> Street:
     green = (bool(rng.uniform() < 0.6), bool(rng.uniform() < 0.6))
-    paved = rng.uniform(1.5, 2.9, 2)
+    paved = rng.uniform(2.2, 3.2, 2)
     # A path beside grass is narrow.
-    left, right = (float(width * (0.55 if grass else 1.0)) for width, grass in zip(paved, green, strict=True))
+    left, right = (float(width * (0.75 if grass else 1.0)) for width, grass in zip(paved, green, strict=True))
     return Street(
-        half_width=rng.uniform(2.5, 3.9),
+        half_width=rng.uniform(2.6, 3.6),
         pavement=(left, right),
         green=green,
-        season=float(rng.beta(0.6, 1.0)),
+        season=float(rng.uniform(0, 0.8)),
     )
 
 
 def _light(rng: np.random.Generator) -> Light:
     skies: tuple[tuple[Colour, Colour, Colour], ...] = (
         ((70.0, 120.0, 200.0), (190.0, 210.0, 230.0), (1.05, 1.02, 0.96)),  # clear day
-        ((165.0, 170.0, 178.0), (205.0, 207.0, 210.0), (0.90, 0.92, 0.95)),  # overcast
-        ((105.0, 110.0, 150.0), (240.0, 180.0, 120.0), (1.10, 0.92, 0.74)),  # low sun
-        ((38.0, 48.0, 84.0), (110.0, 105.0, 125.0), (0.72, 0.75, 0.86)),  # dusk
+        ((165.0, 170.0, 178.0), (205.0, 207.0, 210.0), (0.92, 0.93, 0.95)),  # overcast
+        ((125.0, 150.0, 200.0), (245.0, 205.0, 165.0), (1.08, 0.96, 0.84)),  # low sun
+        ((95.0, 120.0, 175.0), (165.0, 170.0, 195.0), (0.82, 0.84, 0.90)),  # dusk
     )
     zenith, horizon, ambient = skies[int(rng.choice(4, p=[0.4, 0.28, 0.2, 0.12]))]
-    wobble = rng.uniform(0.92, 1.08, 3)
+    wobble = rng.uniform(0.96, 1.04, 3)
     return Light(
         zenith=zenith,
         horizon=horizon,
         ambient=(ambient[0] * wobble[0], ambient[1] * wobble[1], ambient[2] * wobble[2]),
-        haze=rng.uniform(60, 220),
+        haze=rng.uniform(120, 300),
         sun_side=int(rng.choice([-1, 1])),
         sunny=bool(rng.uniform() < 0.55),
     )
@@ -101,21 +101,22 @@ def _light(rng: np.random.Generator) -> Light:
 
 def _paint_backdrop(canvas: Canvas, camera: Camera, rng: np.random.Generator) -> None:
     """Closes the street with distant houses or trees just above the horizon."""
-    step = 6.0
+    step = 7.0
+    wooded = rng.uniform() < 0.5
     reach = _FARTHEST * camera.width / camera.focal
     for x in np.arange(-reach, reach, step):
         z = _FARTHEST * rng.uniform(1.0, 1.3)
         place = x + camera.lateral - camera.bend * z * z
-        if rng.uniform() < 0.55:
-            top = rng.uniform(5, 14)
-            texture = facade(rng, tinted_grey(rng, 80, 180, 20), 4, 3)
+        if not wooded:
+            top = rng.uniform(8, 16)
+            texture = facade(rng, tinted_grey(rng, 95, 165, 12), 4, 3)
             corners = camera.project_all(
                 [(place, top, z), (place + 8, top, z), (place + 8, 0, z), (place, 0, z)]
             )
             canvas.quad(corners, texture, label=labels.BUILDING, depth=z)
         else:
-            texture, mask = foliage(rng, (rng.uniform(60, 110), rng.uniform(85, 115), rng.uniform(45, 70)))
-            size = rng.uniform(4, 7)
+            texture, mask = foliage(rng, (rng.uniform(40, 65), rng.uniform(85, 110), rng.uniform(30, 50)))
+            size = rng.uniform(5, 8)
             scale = camera.focal / z
             centre = camera.project(place, 0.6 * size, z)
             radii = (size * scale, 0.9 * size * scale)
@@ -151,15 +152,15 @@ def _plants(
 ) -> list[Thing]:
     side = 0 if sign < 0 else 1
     things: list[Thing] = []
-    count = int(rng.integers(3, 8)) if street.green[side] else int(rng.integers(0, 3))
+    count = int(rng.integers(2, 5)) if street.green[side] else int(rng.integers(0, 2))
     for _ in range(count):
-        z = rng.uniform(5, 40)
+        z = rng.uniform(6, 24)
         x = sign * (street.edge(side) + (rng.uniform(0.8, setback) if street.green[side] else -0.4))
         if rng.uniform() < 0.6 or not street.green[side]:
             tree = partial(objects.paint_tree, canvas, camera, rng, x=x, z=z, season=street.season)
             things.append((z, tree))
         else:
-            size = rng.uniform(0.8, 1.8)
+            size = rng.uniform(1.2, 2.0)
             hedge = partial(
                 objects.paint_hedge, canvas, camera, rng, x=x, z=z, size=size, season=street.season
             )
@@ -168,9 +169,9 @@ def _plants(
 
 
 def _fences(canvas: Canvas, camera: Camera, rng: np.random.Generator, x: float) -> list[Thing]:
-    height = rng.uniform(1.0, 1.7)
-    start, step = rng.uniform(1.5, 6), 3.0
-    stop = start + rng.uniform(8, 20)
+    height = rng.uniform(1.3, 1.8)
+    start, step = rng.uniform(1.5, 5), 3.0
+    stop = start + rng.uniform(9, 18)
     # Short pieces, each sorted by its own distance, so that people and trees stand before or behind them.
     state = np.random.SeedSequence(int(rng.integers(2**32)))
     return [
@@ -210,8 +211,8 @@ def _furniture(canvas: Canvas, camera: Camera, street: Street, rng: np.random.Ge
     """Lamp posts and traffic signs on the pavements, near enough to be seen."""
     things: list[Thing] = []
     for side, sign in enumerate((-1, 1)):
-        for _ in range(int(rng.integers(1, 4))):
-            z = rng.uniform(3.6, 10.5)
+        for _ in range(int(rng.integers(1, 3))):
+            z = rng.uniform(3.6, 7.6)
             x = sign * (street.half_width + rng.uniform(0.3, 0.6 * street.pavement[side]))
             has_sign = bool(rng.uniform() < 0.55)
             things.append((z, partial(objects.paint_post, canvas, camera, rng, x=x, z=z, sign=has_sign)))
@@ -221,15 +222,15 @@ def _furniture(canvas: Canvas, camera: Camera, street: Street, rng: np.random.Ge
 def _traffic(canvas: Canvas, camera: Camera, street: Street, rng: np.random.Generator) -> list[Thing]:
     """Parked and moving cars, kept apart along each lane."""
     things: list[Thing] = []
-    for lane in (-0.66, 0.1, 0.66):
-        z = rng.uniform(4.0, 18)
-        while z < 22:
+    for lane in (-0.55, 0.55):
+        z = rng.uniform(4.5, 12)
+        while z < 16:
             if rng.uniform() < 0.55:
                 x = lane * street.half_width + rng.uniform(-0.2, 0.2)
                 things.append((z, partial(paint_car, canvas, camera, rng, x=x, z=z, crossing=False)))
-            z += rng.uniform(6.5, 14)
+            z += rng.uniform(7, 14)
     if rng.uniform() < 0.25:
-        z, x = rng.uniform(8, 14), rng.uniform(-3, 3)
+        z, x = rng.uniform(7, 11), rng.uniform(-3, 3)
         things = [thing for thing in things if abs(thing[0] - z) > 5.5]
         things.append((z, partial(paint_car, canvas, camera, rng, x=x, z=z, crossing=True)))
     return things
@@ -238,10 +239,10 @@ def _traffic(canvas: Canvas, camera: Camera, street: Street, rng: np.random.Gene
 def _people(canvas: Canvas, camera: Camera, street: Street, rng: np.random.Generator) -> list[Thing]:
     """Groups of people on the pavements, sometimes on the road."""
     things: list[Thing] = []
-    for _ in range(int(rng.integers(1, 5))):
+    for _ in range(int(rng.integers(1, 4))):
         side = int(rng.integers(2))
         sign = 2 * side - 1
-        z = rng.uniform(3.5, 8.5)
+        z = rng.uniform(3.4, 6.2)
         x = sign * (street.half_width + rng.uniform(0.3, 0.9) * street.pavement[side])
         if rng.uniform() < 0.2:
             x = rng.uniform(-0.8, 0.8) * street.half_width
@@ -254,7 +255,7 @@ def _people(canvas: Canvas, camera: Camera, street: Street, rng: np.random.Gener
 def _paint_bonnet(canvas: Canvas, rng: np.random.Generator) -> None:
     """The own car's bonnet at the lower edge of some pictures; not evaluated."""
     high, wide = canvas.label.shape
-    shown, rise = rng.uniform() < 0.3, rng.uniform(0.05, 0.1)
+    shown, rise = rng.uniform() < 0.2, rng.uniform(0.05, 0.1)
     colour = any_colour(rng)
     if shown:
         radii = (0.55 * wide, 2 * rise * high)
@@ -278,11 +279,11 @@ def _develop(
     image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     across = np.linspace(-1, 1, size[0], dtype=np.float32)[None, :, None]
     down = np.linspace(-1, 1, size[1], dtype=np.float32)[:, None, None]
-    slope = rng.uniform(-0.18, 0.18)
-    vignette = 1 - rng.uniform(0, 0.16) * (across**2 + down**2)
-    cast = rng.uniform(0.92, 1.08, 3).astype(np.float32)
-    image = np.clip(image * cast * vignette * (1 + slope * across) * rng.uniform(0.8, 1.2), 0, 255)
-    image = 255 * (image / 255) ** rng.uniform(0.8, 1.25)
-    image = cv2.GaussianBlur(image, (0, 0), sigmaX=high * rng.uniform(0.0009, 0.0028))
-    image += sensor.normal(0, rng.uniform(1, 6), image.shape).astype(np.float32)
+    slope = rng.uniform(-0.1, 0.1)
+    vignette = 1 - rng.uniform(0, 0.1) * (across**2 + down**2)
+    cast = rng.uniform(0.96, 1.04, 3).astype(np.float32)
+    image = np.clip(image * cast * vignette * (1 + slope * across) * rng.uniform(0.82, 1.16), 0, 255)
+    image = 255 * (image / 255) ** rng.uniform(0.88, 1.14)
+    image = cv2.GaussianBlur(image, (0, 0), sigmaX=high * rng.uniform(0.0009, 0.0024))
+    image += sensor.normal(0, rng.uniform(1, 5), image.shape).astype(np.float32)
     return np.clip(np.round(image), 0, 255).astype(np.uint8)

@@ -112,27 +112,22 @@ def _clump(index: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def fence(rng: np.random.Generator, bars: int) -> tuple[np.ndarray, np.ndarray]:
-    """Upright bars between two rails.
+    """Wooden boards on two rails.
 
     Args:
         rng: The scene's generator.
-        bars: Number of bars.
+        bars: Number of boards.
 
     Returns:
         h×w×3 float32 texture and its h×w float32 opacity.
     """
     pitch = 12
-    solid = int(rng.integers(5, 8))
+    solid = int(rng.integers(8, 11))
     alpha = np.zeros((48, bars * pitch), np.float32)
     alpha[:, np.arange(bars * pitch) % pitch < solid] = 1
     alpha[4:9] = alpha[36:42] = 1
     texture = np.empty((*alpha.shape, 3), np.float32)
-    paints: tuple[Colour, ...] = (
-        (125.0, 88.0, 55.0),
-        (60.0, 62.0, 66.0),
-        (215.0, 213.0, 205.0),
-        (60.0, 84.0, 66.0),
-    )
-    texture[:] = shade(paints[int(rng.choice(4, p=[0.45, 0.25, 0.2, 0.1]))], rng.uniform(0.75, 1.15))
+    wood = (rng.uniform(122, 150), rng.uniform(74, 92), rng.uniform(34, 52))
+    texture[:] = shade(wood, rng.uniform(0.85, 1.15))
     texture[:, np.arange(bars * pitch) % pitch == solid - 1] *= 0.6
     return texture, alpha

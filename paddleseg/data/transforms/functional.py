@@ -54,13 +54,15 @@ def resize_label(label: LabelArray, size: tuple[int, int]) -> LabelArray:
     return cv2.resize(label, (width, height), interpolation=cv2.INTER_NEAREST)
 
 
-def pad_bottom_right(array: NDArray[Any], size: tuple[int, int], value: float) -> NDArray[Any]:
+def pad_bottom_right(
+    array: NDArray[Any], size: tuple[int, int], value: float | Sequence[float]
+) -> NDArray[Any]:
     """Extends an image or a label at the bottom and the right.
 
     Args:
         array: [H, W] or [H, W, C].
         size: (height, width) afterwards, at least the present ones.
-        value: What the new pixels hold.
+        value: What the new pixels hold; a list has one number a channel.
 
     Returns:
         A new array of the same dtype.

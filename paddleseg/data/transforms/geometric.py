@@ -12,7 +12,13 @@ from dataclasses import replace
 import numpy as np
 
 from paddleseg.data.transforms import functional
-from paddleseg.data.transforms.checks import check_integer, check_number, check_probability, check_size
+from paddleseg.data.transforms.checks import (
+    check_integer,
+    check_number,
+    check_numbers,
+    check_probability,
+    check_size,
+)
 from paddleseg.data.transforms.sample import LabelArray, Sample, Undo
 from paddleseg.errors import DataError
 from paddleseg.registry import TRANSFORMS
@@ -46,7 +52,7 @@ class Padding:
 
     Args:
         target_size: [width, height], or one number for a square.
-        im_padding_value: Value of new image pixels, 0..255.
+        im_padding_value: Value of new image pixels, 0..255; one number, or a list of one a channel.
         label_padding_value: Class id of new label pixels.
 
     Raises:
@@ -56,12 +62,12 @@ class Padding:
     def __init__(
         self,
         target_size: int | Sequence[int],
-        im_padding_value: float = 127.5,
+        im_padding_value: float | Sequence[float] = 127.5,
         label_padding_value: int = 255,
     ) -> None:
         square = [target_size, target_size] if isinstance(target_size, int) else target_size
         self.target_size = check_size("target_size", square)
-        self.im_padding_value = check_number("im_padding_value", im_padding_value)
+        self.im_padding_value = _check_padding(im_padding_value)
         self.label_padding_value = check_integer("label_padding_value", label_padding_value, minimum=-(2**31))
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
@@ -81,7 +87,7 @@ class RandomPaddingCrop:
 
     Args:
         crop_size: [width, height] of the window.
-        im_padding_value: Value of new image pixels, 0..255.
+        im_padding_value: Value of new image pixels, 0..255; one number, or a list of one a channel.
         label_padding_value: Class id of new label pixels.
         category_max_ratio: Draw again while one class takes at least this share of the labelled pixels, or
             is the only one; 1.0 takes the first window.
@@ -97,14 +103,14 @@ class RandomPaddingCrop:
     def __init__(
         self,
         crop_size: Sequence[int] = (512, 512),
-        im_padding_value: float = 127.5,
+        im_padding_value: float | Sequence[float] = 127.5,
         label_padding_value: int = 255,
         category_max_ratio: float = 1.0,
         ignore_index: int = 255,
         loop_times: int = 10,
     ) -> None:
         self.crop_size = check_size("crop_size", crop_size)
-        self.im_padding_value = check_number("im_padding_value", im_padding_value)
+        self.im_padding_value = _check_padding(im_padding_value)
         self.label_padding_value = check_integer("label_padding_value", label_padding_value, minimum=-(2**31))
         if check_number("category_max_ratio", category_max_ratio) <= 0:
             raise ValueError(f"category_max_ratio: expected a number above 0, got {category_max_ratio!r}")
@@ -138,7 +144,14 @@ class RandomPaddingCrop:
         return len(counts) > 1 and counts.max() / counts.sum() < self.category_max_ratio
 
 
-def _padded(sample: Sample, size: tuple[int, int], image_value: float, label_value: int) -> Sample:
+def _check_padding(value: float | Sequence[float]) -> float | list[float]:
+    check = check_numbers if isinstance(value, list | tuple) else check_number
+    return check("im_padding_value", value)
+
+
+def _padded(
+    sample: Sample, size: tuple[int, int], image_value: float | list[float], label_value: int
+) -> Sample:
     if size == sample.size:
         return sample
     return replace(

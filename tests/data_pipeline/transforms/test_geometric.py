@@ -44,6 +44,15 @@ def test_padding_to_a_square_and_with_other_values(rng: np.random.Generator) -> 
     assert result.image[1, 0].tolist() == [7, 7, 7]
 
 
+@pytest.mark.parametrize("transform", [Padding, RandomPaddingCrop])
+def test_padding_with_one_value_a_channel(transform: Any, rng: np.random.Generator) -> None:
+    # PaddleSeg's ADE20K configs write im_padding_value: [0, 0, 0].
+    result = transform([2, 1], im_padding_value=[1, 2, 3])(Sample(np.zeros((1, 1, 3), np.float32)), rng)
+    np.testing.assert_array_equal(result.image, [[[0, 0, 0], [1, 2, 3]]])
+    with pytest.raises(ValueError, match="im_padding_value: expected a list of 1 or 3 numbers"):
+        transform([2, 1], im_padding_value=[1, 2])
+
+
 def test_padding_of_a_larger_image_names_it(rng: np.random.Generator) -> None:
     with pytest.raises(DataError, match=r"a\.png: Padding: the image has 4×3 pixels.*\[3, 5\]"):
         Padding([3, 5])(coded(3, 4), rng)
@@ -93,7 +102,7 @@ def test_category_limit_looks_for_a_mixed_window() -> None:
         (Padding, {"target_size": [10]}, "target_size"),
         (Padding, {"target_size": 0}, "target_size"),
         (Padding, {"target_size": 8, "label_padding_value": 2.5}, "label_padding_value"),
-        (Padding, {"target_size": 8, "im_padding_value": [1, 2, 3]}, "im_padding_value"),
+        (Padding, {"target_size": 8, "im_padding_value": "grey"}, "im_padding_value"),
         (RandomPaddingCrop, {"crop_size": 769}, "crop_size"),
         (RandomPaddingCrop, {"category_max_ratio": 0}, "category_max_ratio"),
         (RandomPaddingCrop, {"loop_times": 0}, "loop_times"),

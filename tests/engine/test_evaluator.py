@@ -1,0 +1,153 @@
+"""Evaluation against a loop over pixels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import paddle
+import pytest
+from paddle import nn
+from small_task import TinySegmenter
+
+from paddleseg.data.datasets.file_list import Dataset
+from paddleseg.data.loader import EvalItem
+from paddleseg.data.transforms import Normalize, Padding, Resize
+from paddleseg.engine.evaluator import ImageResult, Labels, as_predict, evaluate
+from paddleseg.errors import DataError
+from paddleseg.inference import InferenceOptions
+
+
+@pytest.fixture
+def model() -> TinySegmenter:
+    paddle.seed(4)
+    return TinySegmenter(4)
+
+
+def naive_matrix(model: nn.Layer, root: Path) -> np.ndarray:
+    """Pixel by pixel, without the toolkit's readers, loaders and metrics."""
+    matrix = np.zeros((4, 4), dtype=np.int64)
+    model.eval()
+    for line in (root / "list.txt").read_text("utf-8").split("\n")[:-1]:
+        image_name, label_name = line.split(" ")
+        image = cv2.imread(str(root / image_name))[:, :, ::-1].astype(np.float32)
+        label = cv2.imread(str(root / label_name), cv2.IMREAD_GRAYSCALE)
+        batch = ((image / 255 - 0.5) / 0.5).transpose(2, 0, 1)[None]
+        predicted = model(paddle.to_tensor(batch))[0].numpy()[0].argmax(axis=0)
+        for truth, guess in zip(label.ravel(), predicted.ravel(), strict=True):
+            if truth != 255:
+                matrix[truth, guess] += 1
+    return matrix
+
+
+@pytest.mark.parametrize("num_workers", [0, pytest.param(1, marks=pytest.mark.slow)])
+def test_it_equals_a_loop_over_pixels(
+    model: TinySegmenter, val_set: Dataset, data_root: Path, num_workers: int
+) -> None:
+    expected = naive_matrix(model, data_root)
+    assert expected[3].sum() == 0
+    result = evaluate(model, val_set, num_workers=num_workers)
+    np.testing.assert_array_equal(result.matrix, expected)
+    iou = [
+        expected[c, c] / union
+        for c in range(4)
+        if (union := expected[c].sum() + expected[:, c].sum() - expected[c, c])
+    ]
+    assert result.report.miou == pytest.approx(np.mean(iou), abs=1e-12)
+    assert [image.index for image in result.images] == list(range(8))
+    assert result.images[2].path.endswith("images/2.png")
+
+
+def test_a_class_that_is_nowhere_takes_no_part(val_set: Dataset) -> None:
+    class Constant(nn.Layer):
+        def forward(self, x: paddle.Tensor) -> list[paddle.Tensor]:
+            scores = paddle.to_tensor([0.0, 1.0, 0.0, 0.0]).reshape([1, 4, 1, 1])
+            return [scores.expand([x.shape[0], 4, *x.shape[2:]])]
+
+    result = evaluate(Constant(), val_set)
+    labels = np.concatenate([val_set.load_label(i).ravel() for i in range(len(val_set))])
+    share = np.mean(labels[labels != 255] == 1)
+    assert result.report.absent == ("class 3",)
+    assert result.report.miou == pytest.approx(share / 3, abs=1e-12)
+    assert result.report.accuracy == pytest.approx(share, abs=1e-12)
+
+
+def test_an_image_without_a_labelled_pixel_has_no_miou(
+    model: TinySegmenter, tmp_path: Path, data_root: Path
+) -> None:
+    cv2.imwrite(str(tmp_path / "empty.png"), np.full((48, 64), 255, dtype=np.uint8))
+    (tmp_path / "list.txt").write_text(f"{data_root}/images/0.png empty.png\n", encoding="utf-8")
+    dataset = Dataset("val", str(tmp_path), [Normalize()], 4, val_path=str(tmp_path / "list.txt"))
+    result = evaluate(model, dataset)
+    assert np.isnan(result.images[0].miou)
+    assert np.isnan(result.report.miou)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_model_keeps_its_mode(model: TinySegmenter, val_set: Dataset, training: bool) -> None:
+    def seen(item: EvalItem, prediction: Labels, result: ImageResult) -> None:
+        assert not model.training
+        if item.index == 1:
+            raise RuntimeError("stop")
+
+    model.train() if training else model.eval()
+    evaluate(model, val_set)
+    assert model.training == model.norm.training == training
+    with pytest.raises(RuntimeError, match="stop"):
+        evaluate(model, val_set, on_image=seen)
+    assert model.training == training
+
+
+@pytest.mark.parametrize("transform", [Padding([100, 70]), Resize([40, 56])])
+def test_predictions_have_the_size_of_the_label(
+    model: TinySegmenter, data_root: Path, transform: object
+) -> None:
+    dataset = Dataset(
+        "val", str(data_root), [transform, Normalize()], 4, val_path=str(data_root / "list.txt")
+    )
+    shapes: list[tuple[int, ...]] = []
+    result = evaluate(model, dataset, on_image=lambda item, prediction, _: shapes.append(prediction.shape))
+    assert shapes == [(48, 64)] * 8
+    assert result.matrix.sum() == 8 * (48 * 64 - 10)
+
+
+def test_windows_scales_and_extra_figures(model: TinySegmenter, val_set: Dataset) -> None:
+    whole = evaluate(model, val_set, with_auc=True, with_boundary=True)
+    one_window = InferenceOptions(is_slide=True, crop_size=(64, 48), stride=(64, 48))
+    np.testing.assert_array_equal(evaluate(model, val_set, options=one_window).matrix, whole.matrix)
+    flipped = evaluate(model, val_set, options=InferenceOptions(flip_horizontal=True), with_auc=True)
+    for report in (whole.report, flipped.report):
+        assert report.auc_roc is not None
+        assert 0 < report.auc_roc < 1
+    assert whole.report.mean_boundary_iou is not None
+    assert flipped.report.mean_boundary_iou is None
+    assert (flipped.matrix != whole.matrix).any()
+
+
+def test_auc_comes_from_probabilities(val_set: Dataset) -> None:
+    """A model that knows the answer has AUC 1, however large its logits."""
+
+    class Oracle(nn.Layer):
+        def forward(self, x: paddle.Tensor) -> list[paddle.Tensor]:
+            red, blue = x[:, 0], x[:, 2]
+            middle, never = paddle.full_like(red, 0.6), paddle.full_like(red, -9.0)
+            scores = [red - blue, middle, blue - red, never]
+            return [50 * paddle.stack(scores, axis=1)]
+
+    report = evaluate(Oracle(), val_set, with_auc=True).report
+    assert report.auc_roc is not None
+    assert report.auc_roc > 0.99
+    assert report.miou > 0.9
+
+
+def test_images_without_labels_are_refused(model: TinySegmenter, data_root: Path) -> None:
+    dataset = Dataset("test", str(data_root), [Normalize()], 4, test_path=str(data_root / "list.txt"))
+    with pytest.raises(DataError, match=r"0\.png: there is no label"):
+        evaluate(model, dataset)
+
+
+def test_predict_is_the_main_output_without_gradients(model: TinySegmenter) -> None:
+    image = np.random.default_rng(0).standard_normal((2, 3, 8, 10), dtype=np.float32)
+    model.eval()
+    np.testing.assert_array_equal(as_predict(model)(image), model(paddle.to_tensor(image))[0].numpy())
