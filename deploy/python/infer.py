@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -16,15 +16,9 @@ import yaml
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from paddleseg import log, runtime
-from paddleseg.cli.common import (
-    EXIT_FAILED,
-    EXIT_OK,
-    Parser,
-    positive_int,
-    prepare_output_folder,
-    run_program,
-    select_device,
-)
+from paddleseg.cli.common import EXIT_FAILED, EXIT_OK, run_program, select_device
+from paddleseg.cli.flags import Parser, positive_int
+from paddleseg.cli.output import output_folder
 from paddleseg.data.transforms import Compose, Sample
 from paddleseg.engine.predictor import PredictionFolders, find_images, predict_images, preprocess
 from paddleseg.errors import ConfigError, DataError
@@ -32,7 +26,7 @@ from paddleseg.inference import to_labels, undo_labels, undo_transforms
 from paddleseg.registry import TRANSFORMS
 from paddleseg.visualise import color_map
 
-Labels = npt.NDArray[np.integer]
+Labels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
 
 class ExportedModel:
@@ -78,7 +72,7 @@ class ExportedModel:
         output = self._output.copy_to_cpu()
         if output.ndim == 3:  # the model ends in argmax: 1×H×W
             dtype = np.uint8 if output.max() < 256 else np.uint16
-            return undo_labels(output[0].astype(dtype), undo)
+            return cast(Labels, undo_labels(output[0].astype(dtype), undo))
         return to_labels(undo_transforms(output, undo))
 
 
@@ -147,15 +141,15 @@ def _main(argv: Sequence[str]) -> int:
     device = select_device(args.device)
     model = ExportedModel(args.config, device=device, threads=settings.threads)
     images = find_images(args.image_path)
-    folders = PredictionFolders(prepare_output_folder(args.save_dir))
-    failed = predict_images(
-        model.label_of,
-        images,
-        folders,
-        img_channels=model.img_channels,
-        palette=color_map(256, palette=model.description.get("palette")),
-        progress=sys.stderr.isatty(),
-    )
+    with output_folder(args.save_dir) as save_dir:
+        failed = predict_images(
+            model.label_of,
+            images,
+            PredictionFolders(save_dir),
+            img_channels=model.img_channels,
+            palette=color_map(256, palette=model.description.get("palette")),
+            progress=sys.stderr.isatty(),
+        )
     log.get_logger(__name__).info(
         f"[DONE] {len(images) - len(failed)} of {len(images)} images; results in {args.save_dir}"
     )

@@ -119,7 +119,7 @@ def test_buffers_of_another_optimizer_are_refused(tmp_path: Path) -> None:
     folder = save_checkpoint(tmp_path, model=model, optimizer=updates, state=TrainState(iteration=1))
     with unique_name.guard():
         other, momentum = make()
-        with pytest.raises(CheckpointError, match="moment1.*another config"):
+        with pytest.raises(CheckpointError, match=r"moment1.*another config"):
             load_checkpoint(folder, model=other, optimizer=momentum, fresh=TrainState())
 
 

@@ -23,8 +23,9 @@ from paddleseg.losses.combine import LossValues
 from paddleseg.metrics.report import make_report
 
 TRAIN_LINE = re.compile(
-    r"\[TRAIN\] epoch: (\d+), iter: (\d+)/(\d+), loss: (\d+\.\d{4}), lr: (\d+\.\d{6}), batch_cost: (\d+\.\d{4}), "
-    r"reader_cost: (\d+\.\d{5}), ips: (\d+\.\d{4}) samples/sec \| ETA (\d\d:\d\d:\d\d)"
+    r"\[TRAIN\] epoch: (\d+), iter: (\d+)/(\d+), loss: (\d+\.\d{4}), lr: (\d+\.\d{6}), "
+    r"batch_cost: (\d+\.\d{4}), reader_cost: (\d+\.\d{5}), ips: (\d+\.\d{4}) samples/sec "
+    r"\| ETA (\d\d:\d\d:\d\d)"
 )
 
 
