@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -209,3 +210,13 @@ def test_the_real_framework_starts_silently_with_the_threads_set(root_dir: Path)
         [sys.executable, "-c", program], cwd=root_dir, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "paddle 2\n", "")
+
+
+def test_the_frameworks_advice_is_not_shown() -> None:
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        runtime.import_framework()
+        warnings.warn("When training, we now always track global mean and variance.")
+        warnings.warn("No ccache found. Please be aware …")
+        warnings.warn("something else")
+    assert [str(warning.message) for warning in seen] == ["something else"]

@@ -1,7 +1,7 @@
 """Makes the demo data set: procedural street scenes in the Cityscapes folder layout.
 
 Example:
-    python tools/make_demo_dataset.py --output data/demo --train 240 --val 48 --size 256 128
+    python tools/make_demo_dataset.py --output data/demo --train 240 --val 40 --size 192 96
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--output", type=Path, required=True, help="folder to create")
     parser.add_argument("--train", type=int, default=240, help="number of training pictures (default 240)")
-    parser.add_argument("--val", type=int, default=48, help="number of validation pictures (default 48)")
+    parser.add_argument("--val", type=int, default=40, help="number of validation pictures (default 40)")
     parser.add_argument(
         "--size",
         type=int,
         nargs=2,
-        default=(256, 128),
+        default=(192, 96),
         metavar=("W", "H"),
-        help="size in pixels (default 256 128)",
+        help="size in pixels (default 192 96)",
     )
     parser.add_argument("--seed", type=int, default=0, help="same seed, same pictures (default 0)")
     parser.add_argument(

@@ -64,6 +64,7 @@ def test_any_size_and_every_output(tmp_path: Path, tiny: TinySegmenter, op: str)
         np.testing.assert_allclose(output, expected_output(tiny, image, op), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recurrence", [0, 1, 2])
 def test_criss_cross_attention_at_any_size(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recurrence: int

@@ -171,6 +171,7 @@ def test_a_run_without_gain_stops_early(
     assert "[STOP]" in caplog.messages[-1]
 
 
+@pytest.mark.slow
 def test_the_compiled_graph_trains_to_the_same_losses(make_config: MakeConfig, tmp_path: Path) -> None:
     # Dropout draws other numbers in a static graph.
     for name in ("False", "True"):

@@ -265,6 +265,7 @@ def test_own_data(checkout: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)  # about 3 minutes on 2 cores that have nothing else to do
 def test_cityscapes(checkout: Path) -> None:
     write_official_archives(checkout)
     python = [one for one in commands(section("Cityscapes")) if one.startswith("python ")]
