@@ -27,7 +27,7 @@ say "1/5 Demo data set → $DATA"
 "$VENV_PYTHON" tools/make_demo_dataset.py --output "$DATA"
 
 say "2/5 Training → $OUTPUT"
-once "$OUTPUT" "$VENV_PYTHON" train.py --config "$CONFIG" --do_eval --use_vdl --save_interval 140 \
+once "$OUTPUT" "$VENV_PYTHON" train.py --config "$CONFIG" --do_eval --use_vdl --save_interval 150 \
     --save_dir "$OUTPUT"
 
 say "3/5 Evaluation → $OUTPUT/val"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import paddle
@@ -87,29 +87,27 @@ def save_best_model(save_dir: Path, *, model: nn.Layer, state: TrainState) -> Pa
     return _replace_folder(save_dir / BEST_MODEL, write)
 
 
-def load_checkpoint(
-    folder: Path, *, model: nn.Layer, optimizer: paddle.optimizer.Optimizer, fresh: TrainState
-) -> TrainState:
-    """Restores what :func:`save_checkpoint` wrote, or the two files of a PaddleSeg checkpoint.
+def load_checkpoint(folder: Path, *, model: nn.Layer, optimizer: paddle.optimizer.Optimizer) -> TrainState:
+    """Restores what :func:`save_checkpoint` wrote.
 
     Args:
         folder: ``…/iter_N``.
         model: Network to fill.
         optimizer: Optimiser to fill; it has made no step yet.
-        fresh: Counters of a new run, for what the checkpoint does not tell.
 
     Returns:
         The counters.
 
     Raises:
-        CheckpointError: A file is missing, damaged or belongs to another model.
+        CheckpointError: A file is missing, damaged or belongs to another model or optimiser.
     """
-    for name in (_PARAMETERS, _OPTIMIZER):
+    for name in (_PARAMETERS, _OPTIMIZER, _STATE):
         if not (folder / name).is_file():
             raise CheckpointError(
-                f"cannot resume from {folder}: there is no {name}; expected an iter_N of train.py"
+                f"cannot resume from {folder}: there is no {name}; expected an iter_N of train.py (to start "
+                "from other weights, such as PaddleSeg's, set model.pretrained to their model.pdparams)"
             )
-    state = _read_state(folder, fresh)
+    state = _read_state(folder)
     try:
         load_weights(model, str(folder / _PARAMETERS), strict=True)
         arrays = read_state(folder / _OPTIMIZER)
@@ -120,27 +118,16 @@ def load_checkpoint(
     return state
 
 
-def _read_state(folder: Path, fresh: TrainState) -> TrainState:
-    path = folder / _STATE
-    if path.is_file():
-        try:
-            state = replace(fresh, **json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
-            raise CheckpointError(f"cannot resume from {folder}: {path.name} is damaged ({error})") from error
+def _read_state(folder: Path) -> TrainState:
+    try:
+        state = TrainState(**json.loads((folder / _STATE).read_text(encoding="utf-8")))
         for field in fields(state):
-            if type(getattr(state, field.name)) is not type(getattr(fresh, field.name)):
-                raise CheckpointError(
-                    f"cannot resume from {folder}: {path.name} is damaged ({field.name}: "
-                    f"{getattr(state, field.name)!r})"
-                )
-        return state
-    number = folder.name.removeprefix("iter_")
-    if not number.isdigit():
-        raise CheckpointError(
-            f"cannot resume from {folder}: there is no {_STATE}, and the name is not iter_N, so the "
-            "iteration to go on from is unknown"
-        )
-    return replace(fresh, iteration=int(number))
+            value, kind = getattr(state, field.name), type(field.default)
+            if type(value) is not kind:
+                raise TypeError(f"{field.name}: {value!r}")
+    except (OSError, ValueError, TypeError) as error:
+        raise CheckpointError(f"cannot resume from {folder}: {_STATE} is damaged ({error})") from error
+    return state
 
 
 def _check_optimizer_arrays(
@@ -180,7 +167,7 @@ def run_checkpoints(save_dir: Path, run: str) -> dict[int, Path]:
 def _run_of(folder: Path) -> str | None:
     """The run that wrote a checkpoint; None where it does not tell."""
     try:
-        return _read_state(folder, TrainState()).run or None
+        return _read_state(folder).run or None
     except CheckpointError:
         return None
 

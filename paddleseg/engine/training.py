@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import paddle
-from paddle.utils import unique_name
 
 from paddleseg.build import build_dataset, build_loss, build_model, build_optimizer, build_schedule
 from paddleseg.config.config import Config
@@ -86,15 +85,13 @@ def run_training(
         PaddleSegError: A file, a weight or a value is bad, or results cannot be written.
     """
     _seed_everything(options.seed)
-    # Checkpoints know the optimiser's arrays by Paddle's automatic names: each run counts them from zero.
-    with unique_name.guard():
-        trainer, writers = _make_trainer(config, options)
-        try:
-            on_start()
-            trainer.run()
-        finally:
-            for writer in writers:
-                writer.close()
+    trainer, writers = _make_trainer(config, options)
+    try:
+        on_start()
+        trainer.run()
+    finally:
+        for writer in writers:
+            writer.close()
     if trainer.stop_reason:
         _logger.info(f"[STOP] iteration {trainer.state.iteration}: {trainer.stop_reason}")
     return trainer.state
@@ -138,9 +135,8 @@ def _initial_state(
     options: TrainOptions, model: paddle.nn.Layer, optimizer: paddle.optimizer.Optimizer
 ) -> TrainState:
     """The counters to start from; a resumed checkpoint fills model and optimiser too."""
-    fresh = TrainState(seed=options.seed, run=uuid.uuid4().hex)
     if options.resume_model is not None:
-        state = load_checkpoint(options.resume_model, model=model, optimizer=optimizer, fresh=fresh)
+        state = load_checkpoint(options.resume_model, model=model, optimizer=optimizer)
         _logger.info(
             f"[RESUME] {options.resume_model}: going on after iteration {state.iteration}, seed {state.seed}"
         )
@@ -149,7 +145,7 @@ def _initial_state(
         _logger.warning(
             f"{options.save_dir} holds checkpoints of an earlier run; those of the same name are replaced"
         )
-    return fresh
+    return TrainState(seed=options.seed, run=uuid.uuid4().hex)
 
 
 def _make_hooks(

@@ -65,7 +65,7 @@ def test_weights_buffers_and_counters_come_back(tmp_path: Path, optimizer: Optim
 
     with unique_name.guard():
         other, restored = make(seed=1, optimizer=optimizer)
-        state = load_checkpoint(folder, model=other, optimizer=restored, fresh=TrainState())
+        state = load_checkpoint(folder, model=other, optimizer=restored)
         assert state == written
         assert_same(arrays(model.state_dict()), arrays(other.state_dict()))
         for layer, steps in ((model, updates), (other, restored)):
@@ -77,20 +77,6 @@ def test_weights_buffers_and_counters_come_back(tmp_path: Path, optimizer: Optim
     assert_same(kept, arrays(restored.state_dict()))
 
 
-def test_a_checkpoint_of_paddleseg_has_no_counters(tmp_path: Path) -> None:
-    model, updates = make(1)
-    folder = save_checkpoint(tmp_path, model=model, optimizer=updates, state=TrainState(iteration=40))
-    (folder / "state.json").unlink()
-    with unique_name.guard():
-        fresh = TrainState(seed=7, run="b")
-        other, restored = make()
-        state = load_checkpoint(folder, model=other, optimizer=restored, fresh=fresh)
-    assert state == TrainState(iteration=40, seed=7, run="b")
-    unnamed = folder.rename(tmp_path / "mine")
-    with pytest.raises(CheckpointError, match="not iter_N"):
-        load_checkpoint(unnamed, model=model, optimizer=updates, fresh=fresh)
-
-
 @pytest.mark.parametrize(
     "text", ["{", "[]", '{"iteration": "two"}', '{"iterations": 2}', '{"best_miou": null}']
 )
@@ -99,19 +85,19 @@ def test_damaged_counters_are_reported(tmp_path: Path, text: str) -> None:
     folder = save_checkpoint(tmp_path, model=model, optimizer=updates, state=TrainState(iteration=1))
     (folder / "state.json").write_text(text, encoding="utf-8")
     with pytest.raises(CheckpointError, match=r"state\.json is damaged"):
-        load_checkpoint(folder, model=model, optimizer=updates, fresh=TrainState())
+        load_checkpoint(folder, model=model, optimizer=updates)
 
 
-@pytest.mark.parametrize("name", ["model.pdparams", "model.pdopt"])
+@pytest.mark.parametrize("name", ["model.pdparams", "model.pdopt", "state.json"])
 def test_a_missing_or_broken_file_is_reported(tmp_path: Path, name: str) -> None:
     model, updates = make(1)
     folder = save_checkpoint(tmp_path, model=model, optimizer=updates, state=TrainState(iteration=1))
     (folder / name).write_bytes((folder / name).read_bytes()[:50])
     with pytest.raises(CheckpointError, match="cannot resume from"):
-        load_checkpoint(folder, model=model, optimizer=updates, fresh=TrainState())
+        load_checkpoint(folder, model=model, optimizer=updates)
     (folder / name).unlink()
     with pytest.raises(CheckpointError, match=f"there is no {name}"):
-        load_checkpoint(folder, model=model, optimizer=updates, fresh=TrainState())
+        load_checkpoint(folder, model=model, optimizer=updates)
 
 
 def test_buffers_of_another_optimizer_are_refused(tmp_path: Path) -> None:
@@ -120,7 +106,7 @@ def test_buffers_of_another_optimizer_are_refused(tmp_path: Path) -> None:
     with unique_name.guard():
         other, momentum = make()
         with pytest.raises(CheckpointError, match=r"moment1.*another config"):
-            load_checkpoint(folder, model=other, optimizer=momentum, fresh=TrainState())
+            load_checkpoint(folder, model=other, optimizer=momentum)
 
 
 @pytest.mark.parametrize("earlier", [False, True])

@@ -103,3 +103,13 @@ def test_options_out_of_range_are_refused(options: dict, message: str) -> None:
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the whole message is compared
         ResNet18_vd(**options)
     assert str(caught.value).startswith(message)
+
+
+def test_fewer_stages_are_the_first_ones() -> None:
+    whole, part = ResNet18_vd(output_stride=16), ResNet18_vd(output_stride=16, num_stages=3)
+    assert [stage.channels for stage in part.stages] == [64, 128, 256]
+    assert part.stages == whole.stages[:3]
+    assert set(part.state_dict()) == {key for key in whole.state_dict() if not key.startswith("bb_3")}
+    assert len(part(paddle.zeros([1, 3, 33, 47]))) == 3
+    with pytest.raises(ValueError, match="num_stages must be from 1 to 4, got 0"):
+        ResNet18_vd(num_stages=0)

@@ -93,12 +93,13 @@ class ResNetVd(Backbone):
         depths: Blocks in each of the four stages.
         output_stride: Input pixels per pixel of the last feature map: 8, 16 or 32. Below 32 the deep
             stages dilate instead of striding.
-        multi_grid: Factors on the dilation of the last stage's three blocks (the first two for depth 18).
+        multi_grid: Factors on the dilation of the fourth stage's blocks.
+        num_stages: Stages built, 1 to 4; with fewer the network is smaller and returns fewer maps.
         in_channels: Channels of the image.
         data_format: Only ``"NCHW"``.
 
     Shape:
-        N×in_channels×H×W → four maps of strides 4, 8, min(16, output_stride), output_stride.
+        N×in_channels×H×W → up to four maps of strides 4, 8, min(16, output_stride), output_stride.
 
     Raises:
         ValueError: A parameter is out of range.
@@ -111,11 +112,12 @@ class ResNetVd(Backbone):
         *,
         output_stride: int = 8,
         multi_grid: Sequence[int] = (1, 1, 1),
+        num_stages: int = 4,
         in_channels: int = 3,
         data_format: str = "NCHW",
     ) -> None:
         super().__init__()
-        _check_options(output_stride, multi_grid, depths[-1], in_channels, data_format)
+        _check_options(output_stride, multi_grid, depths[-1], num_stages, in_channels, data_format)
         strides, dilations = _STRIDES_AND_DILATIONS[output_stride]
         self.in_channels = in_channels
         self.conv1_1 = ConvNormAct(in_channels, 32, 3, stride=2)
@@ -124,7 +126,7 @@ class ResNetVd(Backbone):
 
         stages, total_stride, channels = [], 4, 64
         self._block_names: list[list[str]] = []
-        for stage, depth in enumerate(depths):
+        for stage, depth in enumerate(depths[:num_stages]):
             names = []
             for i in range(depth):
                 grid = multi_grid[i] if stage == 3 else 1
@@ -155,12 +157,19 @@ class ResNetVd(Backbone):
 
 
 def _check_options(
-    output_stride: int, multi_grid: Sequence[int], last_depth: int, in_channels: int, data_format: str
+    output_stride: int,
+    multi_grid: Sequence[int],
+    last_depth: int,
+    num_stages: int,
+    in_channels: int,
+    data_format: str,
 ) -> None:
     if output_stride not in _STRIDES_AND_DILATIONS:
         raise ValueError(f"output_stride must be 8, 16 or 32, got {output_stride!r}")
     if len(multi_grid) < last_depth or any(grid < 1 for grid in multi_grid):
         raise ValueError(f"multi_grid must hold {last_depth} positive integers, got {multi_grid!r}")
+    if not 1 <= num_stages <= 4:
+        raise ValueError(f"num_stages must be from 1 to 4, got {num_stages!r}")
     if in_channels < 1:
         raise ValueError(f"in_channels must be at least 1, got {in_channels!r}")
     if data_format != "NCHW":
@@ -174,6 +183,7 @@ def ResNet18_vd(  # noqa: N802
     *,
     output_stride: int = 8,
     multi_grid: Sequence[int] = (1, 1, 1),
+    num_stages: int = 4,
     in_channels: int = 3,
     data_format: str = "NCHW",
 ) -> ResNetVd:
@@ -183,6 +193,7 @@ def ResNet18_vd(  # noqa: N802
         (2, 2, 2, 2),
         output_stride=output_stride,
         multi_grid=multi_grid,
+        num_stages=num_stages,
         in_channels=in_channels,
         data_format=data_format,
     )
@@ -193,6 +204,7 @@ def ResNet34_vd(  # noqa: N802
     *,
     output_stride: int = 8,
     multi_grid: Sequence[int] = (1, 1, 1),
+    num_stages: int = 4,
     in_channels: int = 3,
     data_format: str = "NCHW",
 ) -> ResNetVd:
@@ -202,6 +214,7 @@ def ResNet34_vd(  # noqa: N802
         (3, 4, 6, 3),
         output_stride=output_stride,
         multi_grid=multi_grid,
+        num_stages=num_stages,
         in_channels=in_channels,
         data_format=data_format,
     )
@@ -212,6 +225,7 @@ def ResNet50_vd(  # noqa: N802
     *,
     output_stride: int = 8,
     multi_grid: Sequence[int] = (1, 1, 1),
+    num_stages: int = 4,
     in_channels: int = 3,
     data_format: str = "NCHW",
 ) -> ResNetVd:
@@ -221,6 +235,7 @@ def ResNet50_vd(  # noqa: N802
         (3, 4, 6, 3),
         output_stride=output_stride,
         multi_grid=multi_grid,
+        num_stages=num_stages,
         in_channels=in_channels,
         data_format=data_format,
     )
@@ -231,6 +246,7 @@ def ResNet101_vd(  # noqa: N802
     *,
     output_stride: int = 8,
     multi_grid: Sequence[int] = (1, 1, 1),
+    num_stages: int = 4,
     in_channels: int = 3,
     data_format: str = "NCHW",
 ) -> ResNetVd:
@@ -240,6 +256,7 @@ def ResNet101_vd(  # noqa: N802
         (3, 4, 23, 3),
         output_stride=output_stride,
         multi_grid=multi_grid,
+        num_stages=num_stages,
         in_channels=in_channels,
         data_format=data_format,
     )
@@ -250,6 +267,7 @@ def ResNet152_vd(  # noqa: N802
     *,
     output_stride: int = 8,
     multi_grid: Sequence[int] = (1, 1, 1),
+    num_stages: int = 4,
     in_channels: int = 3,
     data_format: str = "NCHW",
 ) -> ResNetVd:
@@ -259,6 +277,7 @@ def ResNet152_vd(  # noqa: N802
         (3, 8, 36, 3),
         output_stride=output_stride,
         multi_grid=multi_grid,
+        num_stages=num_stages,
         in_channels=in_channels,
         data_format=data_format,
     )
