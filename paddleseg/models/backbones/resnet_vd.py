@@ -6,7 +6,7 @@ Sublayer names follow the published weights (``conv1_1``, ``bb_{stage}_{block}``
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import paddle
 import paddle.nn.functional as F
@@ -178,106 +178,36 @@ def _check_options(
         )
 
 
-@BACKBONES.register
-def ResNet18_vd(  # noqa: N802
-    *,
-    output_stride: int = 8,
-    multi_grid: Sequence[int] = (1, 1, 1),
-    num_stages: int = 4,
-    in_channels: int = 3,
-    data_format: str = "NCHW",
-) -> ResNetVd:
-    """ResNet18-vd; the arguments are those of :class:`ResNetVd`."""
-    return ResNetVd(
-        _BasicBlock,
-        (2, 2, 2, 2),
-        output_stride=output_stride,
-        multi_grid=multi_grid,
-        num_stages=num_stages,
-        in_channels=in_channels,
-        data_format=data_format,
-    )
+def _variant(
+    name: str, block: type[_BasicBlock] | type[_BottleneckBlock], depths: Sequence[int]
+) -> Callable[..., ResNetVd]:
+    """Registers a member of the family under its name."""
+
+    def build(
+        *,
+        output_stride: int = 8,
+        multi_grid: Sequence[int] = (1, 1, 1),
+        num_stages: int = 4,
+        in_channels: int = 3,
+        data_format: str = "NCHW",
+    ) -> ResNetVd:
+        return ResNetVd(
+            block,
+            depths,
+            output_stride=output_stride,
+            multi_grid=multi_grid,
+            num_stages=num_stages,
+            in_channels=in_channels,
+            data_format=data_format,
+        )
+
+    build.__name__ = build.__qualname__ = name
+    build.__doc__ = f"{name.replace('_', '-')}; the arguments are those of :class:`ResNetVd`."
+    return BACKBONES.register(build)
 
 
-@BACKBONES.register
-def ResNet34_vd(  # noqa: N802
-    *,
-    output_stride: int = 8,
-    multi_grid: Sequence[int] = (1, 1, 1),
-    num_stages: int = 4,
-    in_channels: int = 3,
-    data_format: str = "NCHW",
-) -> ResNetVd:
-    """ResNet34-vd; the arguments are those of :class:`ResNetVd`."""
-    return ResNetVd(
-        _BasicBlock,
-        (3, 4, 6, 3),
-        output_stride=output_stride,
-        multi_grid=multi_grid,
-        num_stages=num_stages,
-        in_channels=in_channels,
-        data_format=data_format,
-    )
-
-
-@BACKBONES.register
-def ResNet50_vd(  # noqa: N802
-    *,
-    output_stride: int = 8,
-    multi_grid: Sequence[int] = (1, 1, 1),
-    num_stages: int = 4,
-    in_channels: int = 3,
-    data_format: str = "NCHW",
-) -> ResNetVd:
-    """ResNet50-vd; the arguments are those of :class:`ResNetVd`."""
-    return ResNetVd(
-        _BottleneckBlock,
-        (3, 4, 6, 3),
-        output_stride=output_stride,
-        multi_grid=multi_grid,
-        num_stages=num_stages,
-        in_channels=in_channels,
-        data_format=data_format,
-    )
-
-
-@BACKBONES.register
-def ResNet101_vd(  # noqa: N802
-    *,
-    output_stride: int = 8,
-    multi_grid: Sequence[int] = (1, 1, 1),
-    num_stages: int = 4,
-    in_channels: int = 3,
-    data_format: str = "NCHW",
-) -> ResNetVd:
-    """ResNet101-vd; the arguments are those of :class:`ResNetVd`."""
-    return ResNetVd(
-        _BottleneckBlock,
-        (3, 4, 23, 3),
-        output_stride=output_stride,
-        multi_grid=multi_grid,
-        num_stages=num_stages,
-        in_channels=in_channels,
-        data_format=data_format,
-    )
-
-
-@BACKBONES.register
-def ResNet152_vd(  # noqa: N802
-    *,
-    output_stride: int = 8,
-    multi_grid: Sequence[int] = (1, 1, 1),
-    num_stages: int = 4,
-    in_channels: int = 3,
-    data_format: str = "NCHW",
-) -> ResNetVd:
-    """ResNet152-vd; the arguments are those of :class:`ResNetVd`."""
-    return ResNetVd(
-        _BottleneckBlock,
-        (3, 8, 36, 3),
-        output_stride=output_stride,
-        multi_grid=multi_grid,
-        num_stages=num_stages,
-        in_channels=in_channels,
-        data_format=data_format,
-    )
+ResNet18_vd = _variant("ResNet18_vd", _BasicBlock, (2, 2, 2, 2))
+ResNet34_vd = _variant("ResNet34_vd", _BasicBlock, (3, 4, 6, 3))
+ResNet50_vd = _variant("ResNet50_vd", _BottleneckBlock, (3, 4, 6, 3))
+ResNet101_vd = _variant("ResNet101_vd", _BottleneckBlock, (3, 4, 23, 3))
+ResNet152_vd = _variant("ResNet152_vd", _BottleneckBlock, (3, 8, 36, 3))
