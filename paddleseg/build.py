@@ -7,29 +7,27 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from paddleseg.config.blocks import check_blocks, iterate_blocks, schedule_block
+from paddleseg.build_checks import PRETRAINED, assemble_model, check_pretrained, check_values
+from paddleseg.config.blocks import check_blocks, schedule_block
 from paddleseg.config.components import construct
 from paddleseg.config.config import Config, read_config
-from paddleseg.config.consistency import reconcile
-from paddleseg.config.files import missing_files
+from paddleseg.config.consistency import class_count, reconcile
+from paddleseg.config.files import expand_home, missing_files
 from paddleseg.config.node import Node, Path
 from paddleseg.config.plugins import import_plugins
-from paddleseg.config.problems import Problem, ProblemError, raise_problems
+from paddleseg.config.problems import Problem, raise_problems
 from paddleseg.config.schema import check_structure
-from paddleseg.errors import ConfigError
+from paddleseg.errors import ConfigError, WeightsError
 from paddleseg.log import get_logger
 from paddleseg.registry import (
-    BACKBONES,
     DATASETS,
     LOSSES,
-    MODELS,
     OPTIMIZERS,
     SCHEDULES,
     TRANSFORMS,
-    Registry,
 )
 
 if TYPE_CHECKING:
@@ -84,6 +82,7 @@ def load_config(
     """
     config = read_config(path, overrides, flags)
     raise_problems(check(config, required))
+    expand_home(config)
     return config
 
 
@@ -101,20 +100,25 @@ def check(config: Config, required: Iterable[str] = ("model",)) -> list[Problem]
     problems += import_components(config)
     problems += check_blocks(config)
     problems += reconcile(config)
-    return problems + _check_values(config, [one.path for one in problems])
+    return problems + check_values(config, [one.path for one in problems])
 
 
-def check_files(config: Config, parts: Iterable[str]) -> None:
-    """Looks for the files and folders that a program is about to use.
+def check_files(config: Config, parts: Iterable[str], *, allow_mismatch: bool = False) -> None:
+    """Looks for the files and folders that a program is about to use, and whether weights fit the model.
 
     Args:
         config: Checked configuration.
         parts: Blocks that will be built: ``"model"``, ``"train_dataset"``, ``"val_dataset"`` …
+        allow_mismatch: Lets ``model.pretrained`` be for another number of classes.
 
     Raises:
-        ConfigError: Some are missing; the message lists all.
+        ConfigError: Some are missing or do not fit; the message lists all.
     """
-    raise_problems(missing_files(config, parts))
+    parts = list(parts)
+    problems = missing_files(config, parts)
+    if "model" in parts and not any(one.path == PRETRAINED for one in problems):
+        problems += check_pretrained(config, allow_mismatch=allow_mismatch)
+    raise_problems(problems)
 
 
 def import_components(config: Config | None = None) -> list[Problem]:
@@ -128,11 +132,13 @@ def import_components(config: Config | None = None) -> list[Problem]:
     return import_plugins(config) if config is not None else []
 
 
-def build_model(config: Config) -> nn.Layer:
+def build_model(config: Config, *, allow_mismatch: bool = False) -> nn.Layer:
     """Builds the model and loads the weights that ``pretrained`` names, the backbone's first.
 
     Args:
         config: Checked configuration.
+        allow_mismatch: Lets ``model.pretrained`` be for another number of classes; the classifier then keeps
+            its random values.
 
     Returns:
         N×3×H×W image → list of N×C×H×W logits, main first, auxiliary ones only in training.
@@ -141,13 +147,12 @@ def build_model(config: Config) -> nn.Layer:
         ConfigError: There is no model block, or a constructor refuses a value.
         WeightsError: Weights cannot be found or do not fit.
     """
-    from paddleseg.models.weights import load_weights
-
-    node = _require(config, "model")
-    backbone, model = _assemble_model(node)
+    backbone, model = assemble_model(_require(config, "model"))
     if backbone is not None:
-        _load_pretrained(backbone, node.value["backbone"], load_weights)
-    _load_pretrained(model, node, load_weights)
+        _load_pretrained(backbone, config, ("model", "backbone", "pretrained"))
+    _load_pretrained(
+        model, config, PRETRAINED, allow_mismatch=allow_mismatch, num_classes=class_count(config)
+    )
     return model
 
 
@@ -249,88 +254,14 @@ def _require(config: Config, key: str) -> Node:
     return node
 
 
-def _assemble_model(node: Node) -> tuple[nn.Layer | None, nn.Layer]:
-    """Constructs backbone and model, without weights."""
-    extra = {}
-    backbone = node.value.get("backbone")
-    if backbone is not None:
-        extra["backbone"] = construct(_without_weights(backbone), ("model", "backbone"), BACKBONES)
-    model = construct(_without_weights(node), ("model",), MODELS, extra)
-    return extra.get("backbone"), model
+def _load_pretrained(layer: nn.Layer, config: Config, path: Path, **options: Any) -> None:
+    from paddleseg.models.weights import load_weights
 
-
-def _without_weights(node: Node) -> Node:
-    return Node({key: child for key, child in node.value.items() if key != "pretrained"}, node.source)
-
-
-def _load_pretrained(layer: nn.Layer, block: Node, load_weights: Callable[[nn.Layer, str], Any]) -> None:
-    source = block.value.get("pretrained")
-    if source is not None and source.value is not None:
-        _logger.info(load_weights(layer, source.value).summary())
-
-
-def _check_values(config: Config, broken: Sequence[Path]) -> list[Problem]:
-    """Constructs what is cheap, as constructors know the ranges of their values best.
-
-    Args:
-        config: Its blocks are constructed and thrown away.
-        broken: Paths with problems already; the blocks they are in are passed over.
-    """
-    problems = []
-    for node, path, registry in _cheap_blocks(config):
-        if any(one[: len(path)] == path for one in broken):
-            continue
-        try:
-            if registry is MODELS:
-                _assemble_unallocated(node)
-            elif registry is OPTIMIZERS:
-                _try_optimizer(node)
-            else:
-                construct(node, path, registry, _schedule_length(config) if registry is SCHEDULES else None)
-        except ProblemError as error:
-            problems.append(error.problem)
-    return problems
-
-
-def _cheap_blocks(config: Config) -> Iterator[tuple[Node, Path, Registry]]:
-    """All blocks, except that of data sets only the transforms are cheap."""
-    for node, path, slot in iterate_blocks(config):
-        if slot.registry is DATASETS:
-            for i, item in enumerate(_entries(node, "transforms")):
-                yield item, (*path, "transforms", i), TRANSFORMS
-        else:
-            yield node, path, slot.registry
-
-
-def _entries(node: Node, key: str) -> list[Node]:
-    entry = node.value.get(key)
-    return entry.value if entry is not None and isinstance(entry.value, list) else []
-
-
-def _schedule_length(config: Config) -> dict[str, int]:
-    node = config.node("iters")
-    return {"iters": node.value if node is not None and isinstance(node.value, int) else 1}
-
-
-def _try_optimizer(node: Node) -> None:
-    """Constructs the optimizer over a tiny layer; ``custom_cfg`` names parameters of the real model."""
-    import paddle
-    from paddle.utils import unique_name
-
-    options = Node({key: child for key, child in node.value.items() if key != "custom_cfg"}, node.source)
-    with unique_name.guard():
-        extra = {"model": paddle.nn.BatchNorm1D(1), "learning_rate": 0.1}
-        construct(options, ("optimizer",), OPTIMIZERS, extra)
-
-
-def _assemble_unallocated(node: Node) -> None:
-    """Constructs the model without memory for its parameters: 0.15 s instead of 3 s for ResNet101."""
-    import paddle
-    from paddle.utils import unique_name
-
+    weights = config.node(path)
+    if weights is None:
+        return
     try:
-        with unique_name.guard(), paddle.LazyGuard():
-            _assemble_model(node)
-    except Exception:  # a constructor may need its parameters' values, so this does not decide yet
-        with unique_name.guard():
-            _assemble_model(node)
+        report = load_weights(layer, weights.value, **options)
+    except WeightsError as error:
+        raise WeightsError(str(Problem(weights.source, path, str(error)))) from error
+    _logger.info(report.summary())

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from paddleseg.errors import UsageError
+from paddleseg.errors import UsageError, WeightsError
 
 __all__ = [
     "InferenceOptions",
@@ -177,10 +177,13 @@ def to_labels(scores: Floats) -> npt.NDArray[np.uint8] | npt.NDArray[np.uint16]:
     """Picks the class with the highest score, the first of equals.
 
     Args:
-        scores: 1×K×H×W, without NaN.
+        scores: 1×K×H×W.
 
     Returns:
         H×W class ids: uint8 up to 256 classes, uint16 above.
+
+    Raises:
+        WeightsError: A score is NaN.
     """
     assert len(scores) == 1, "labels are of one image"
     _, classes, height, width = scores.shape
@@ -194,6 +197,11 @@ def to_labels(scores: Floats) -> npt.NDArray[np.uint8] | npt.NDArray[np.uint16]:
             # A later winner has the larger number, so a maximum of class numbers keeps the last one.
             np.maximum(winners, (block[c] > best) * labels.dtype.type(c), out=winners)
             np.maximum(best, block[c], out=best)
+        if np.isnan(best).any():  # a maximum with a NaN is NaN
+            raise WeightsError(
+                "the model's scores are not numbers (NaN): its weights are damaged, or its training "
+                "diverged; use an earlier checkpoint"
+            )
     return labels
 
 

@@ -1,30 +1,28 @@
 """Pictures of labels: palettes, overlays, comparisons and the confusion matrix.
 
-Images are H×W×3 uint8 in RGB order throughout.
+Pictures are H×W×3 uint8 in RGB order throughout; images may be H×W×1 too.
 """
 
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from paddleseg.errors import OutputError, UsageError
+from paddleseg.errors import UsageError
 
 __all__ = [
     "color_map",
     "colourise",
     "confusion_picture",
     "overlay",
+    "palette_png_of",
+    "png_of",
     "side_by_side",
-    "write_image",
-    "write_palette_image",
 ]
 
 Picture = npt.NDArray[np.uint8]
@@ -91,7 +89,7 @@ def overlay(image: Picture, label: Labels, palette: Picture, alpha: float = 0.6)
     """Lays the painted labels over the image.
 
     Args:
-        image: H×W×3.
+        image: H×W×3 or H×W×1.
         label: H×W class ids.
         palette: Colours by id.
         alpha: Weight of the image; the colours get the rest. PaddleSeg's default.
@@ -99,7 +97,8 @@ def overlay(image: Picture, label: Labels, palette: Picture, alpha: float = 0.6)
     Returns:
         H×W×3.
     """
-    return np.asarray(cv2.addWeighted(image, alpha, colourise(label, palette), 1 - alpha, 0), dtype=np.uint8)
+    painted = colourise(label, palette)
+    return np.asarray(cv2.addWeighted(_in_rgb(image), alpha, painted, 1 - alpha, 0), dtype=np.uint8)
 
 
 def side_by_side(
@@ -108,7 +107,7 @@ def side_by_side(
     """Puts an image, its true labels and the predicted ones next to each other.
 
     Args:
-        image: H×W×3.
+        image: H×W×3 or H×W×1.
         label: H×W true class ids; None leaves that panel out.
         prediction: H×W predicted class ids.
         palette: Colours by id.
@@ -119,7 +118,7 @@ def side_by_side(
     """
     maps = [prediction] if label is None else [label, prediction]
     line = np.full((image.shape[0], max(2, image.shape[1] // 100), 3), 255, dtype=np.uint8)
-    panels = [image]
+    panels = [_in_rgb(image)]
     for classes in maps:
         panels += [line, colourise(classes, palette)]
     picture = np.hstack(panels)
@@ -161,59 +160,45 @@ def confusion_picture(
     return np.ascontiguousarray(np.rot90(turned))
 
 
-def write_image(path: str | Path, array: npt.NDArray[np.uint8 | np.uint16]) -> None:
-    """Writes a PNG, whole or not at all; missing folders are made.
+def png_of(array: npt.NDArray[np.uint8 | np.uint16]) -> bytes:
+    """Encodes a picture or class ids.
 
     Args:
-        path: Where to, ending in .png.
         array: H×W×3 uint8 RGB, or H×W uint8 or uint16 (class ids).
 
-    Raises:
-        OutputError: The file cannot be written.
+    Returns:
+        The bytes of a PNG file.
     """
     pixels = cv2.cvtColor(array, cv2.COLOR_RGB2BGR) if array.ndim == 3 else array
     encoded, data = cv2.imencode(".png", pixels)
     assert encoded, f"not an image: {array.shape} {array.dtype}"
-    _write_whole(Path(path), data.tobytes())
+    return data.tobytes()
 
 
-def write_palette_image(
-    path: str | Path, label: npt.NDArray[np.uint8] | npt.NDArray[np.uint16], palette: Picture
-) -> None:
-    """Writes class ids as a PNG that holds the ids and their colours (mode P), whole or not at all.
+def palette_png_of(label: npt.NDArray[np.uint8] | npt.NDArray[np.uint16], palette: Picture) -> bytes:
+    """Encodes class ids together with their colours (mode P).
 
-    Ids above a byte do not fit into a palette image: a label that is not uint8 is written in RGB.
+    Ids above a byte do not fit into a palette image: a label that is not uint8 is painted in RGB.
 
     Args:
-        path: Where to, ending in .png.
         label: H×W ids.
         palette: Colours by id; at most 256 for a uint8 label.
 
-    Raises:
-        OutputError: The file cannot be written.
+    Returns:
+        The bytes of a PNG file.
     """
     if label.dtype != np.uint8:
-        write_image(path, colourise(label, palette))
-        return
+        return png_of(colourise(label, palette))
     picture = Image.fromarray(label)
     picture.putpalette(palette.tobytes())
     buffer = io.BytesIO()
     picture.save(buffer, format="PNG")
-    _write_whole(Path(path), buffer.getvalue())
+    return buffer.getvalue()
 
 
-def _write_whole(path: Path, data: bytes) -> None:
-    """Writes beside the target, then renames, so that no half a file is ever seen under its name."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            part.write_bytes(data)
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
+def _in_rgb(image: Picture) -> Picture:
+    """Pictures are in colour, also those of a grey image (H×W×1)."""
+    return np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
 
 
 def _draw_cell(cell: Picture, share: float | None) -> None:

@@ -19,13 +19,13 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 # Each module may import those of the layers before its own. Within a layer, groups in one tuple may import
 # each other; groups in different tuples may not. The longest name that fits a module counts.
 LAYERS = [
-    [("errors", "log", "runtime", "registry", "version")],
+    [("errors", "files", "log", "runtime", "registry", "version")],
     [("config", "distributed")],
     [("models.layers",), ("losses",), ("data",), ("metrics",), ("optim",)],
     [("models.backbones", "models.heads")],
     [("models",)],
     [("inference", "visualise")],
-    [("build",)],
+    [("build", "build_checks")],
     [("engine",)],
     [("cli",)],
 ]
@@ -38,8 +38,8 @@ GROUPS = {
 # Same-step groups of the design that sit on different steps above, because models has steps of its own.
 INDEPENDENT = [{"models", "losses", "data", "metrics", "optim"}]
 
-WITHOUT_FRAMEWORK = ("errors", "log", "runtime", "registry", "version", "config", "distributed", "inference")
-WITHOUT_FRAMEWORK += ("data.transforms", "data.datasets")
+WITHOUT_FRAMEWORK = ("errors", "files", "log", "runtime", "registry", "version", "config", "distributed")
+WITHOUT_FRAMEWORK += ("inference", "data.transforms", "data.datasets")
 NEVER_IMPORTED = {"deploy", "tools", "slim", "test_tipc", "benchmark"}
 OUTSIDE_THE_PACKAGE = {
     "conformance",
@@ -53,6 +53,19 @@ OUTSIDE_THE_PACKAGE = {
 }
 # tests/data holds files that tests read.
 MIRRORS = {"data_pipeline": "data"}
+NOT_OF_ONE_MODULE = {"architecture", "packaging", "scripts", "documents", "configs"}
+_PROGRAMS = "tests/cli/test_flags.py and test_cli_bad_input.py run the four programs"
+WITHOUT_A_TEST_FILE = {
+    "cli.common": _PROGRAMS,
+    "cli.export": _PROGRAMS,
+    "cli.predict": _PROGRAMS,
+    "cli.train": _PROGRAMS,
+    "cli.val": _PROGRAMS,
+    "data.transforms.sample": "values without behaviour, made by every test of a transform",
+    "models.backbones.base": "an interface; conformance/test_models_conformance.py holds backbones to it",
+    "models.base": "conformance/test_models_conformance.py runs it through every model",
+    "version": "tests/test_packaging.py compares it with what is installed",
+}
 MOST_LINES_OF_A_FUNCTION = 60
 MOST_BYTES_OF_A_FILE = 2**20
 
@@ -265,21 +278,49 @@ def test_functions_are_short() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+def package_folder(test: Path) -> Path:
+    """Where the modules lie that a test file may be about, below the package."""
+    parts = test.relative_to(ROOT / "tests").parent.parts
+    return Path(MIRRORS.get(parts[0], parts[0]), *parts[1:]) if parts else Path()
+
+
+def is_about(test: Path, name: str) -> bool:
+    return f"_{name}_" in f"_{test.stem.removeprefix('test_')}_"
+
+
+def mirroring_tests() -> list[Path]:
+    """The test files that stand for one module or package."""
+    return [
+        file
+        for file in sorted((ROOT / "tests").rglob("test_*.py"))
+        if file.relative_to(ROOT / "tests").parts[0] not in OUTSIDE_THE_PACKAGE
+        and not (file.parent == ROOT / "tests" and file.stem.removeprefix("test_") in NOT_OF_ONE_MODULE)
+    ]
+
+
 def test_tests_mirror_the_package() -> None:
+    """A test lies in its module's folder, or in that of the package above: tests/models for models/heads."""
     wrong = []
-    for file in sorted((ROOT / "tests").rglob("test_*.py")):
-        folder = file.relative_to(ROOT / "tests").parent
-        subject = file.stem.removeprefix("test_")
-        if folder == Path() and subject in {"architecture", "packaging", "scripts", "documents", "configs"}:
-            continue
-        if folder.parts and folder.parts[0] in OUTSIDE_THE_PACKAGE:
-            continue
-        if folder.parts:
-            folder = Path(MIRRORS.get(folder.parts[0], folder.parts[0]), *folder.parts[1:])
-        names = [path.stem for path in (PACKAGE / folder).glob("*") if not path.name.startswith("_")]
-        if not any(f"_{name}_" in f"_{subject}_" for name in [*names, folder.name or "paddleseg"]):
+    for file in mirroring_tests():
+        folder = package_folder(file)
+        levels = ("*", "*/*") if folder.parts else ("*",)
+        names = {path.stem for level in levels for path in (PACKAGE / folder).glob(level)}
+        names = {name for name in names if not name.startswith("_")} | {folder.name or "paddleseg"}
+        if not any(is_about(file, name) for name in names):
             wrong.append(f"{file.relative_to(ROOT)}: no module of paddleseg/{folder} is named in it")
     assert not wrong, "\n".join(wrong)
+
+
+def test_every_module_has_a_test_file() -> None:
+    tests, missing = mirroring_tests(), []
+    for file in SOURCES:
+        folder = file.parent.relative_to(PACKAGE)
+        homes = {folder} | ({folder.parent} if len(folder.parts) > 1 else set())
+        if file.stem not in {"__init__", "__main__"} and not any(
+            package_folder(test) in homes and is_about(test, file.stem) for test in tests
+        ):
+            missing.append(module_name(file))
+    assert sorted(missing) == sorted(WITHOUT_A_TEST_FILE), "write one, or correct WITHOUT_A_TEST_FILE"
 
 
 def test_test_files_have_names_of_their_own() -> None:

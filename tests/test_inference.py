@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paddleseg.errors import UsageError
+from paddleseg.errors import UsageError, WeightsError
 from paddleseg.inference import InferenceOptions, infer_logits, softmax, to_labels, undo_transforms
 
 Array = npt.NDArray[np.float32]
@@ -203,6 +203,13 @@ class TestLabels:
         labels = to_labels(scores)
         np.testing.assert_array_equal(labels, scores[0].argmax(axis=0))
         assert labels.dtype == (np.uint8 if shape[1] <= 256 else np.uint16)
+
+    @pytest.mark.parametrize("place", [(0, 0, 0, 0), (0, 1, 19, 2), (0, 2, 16, 3)])
+    def test_a_score_that_is_no_number_is_refused(self, place: tuple[int, ...]) -> None:
+        scores = np.random.default_rng(0).normal(size=(1, 3, 20, 4)).astype(np.float32)
+        scores[place] = np.nan
+        with pytest.raises(WeightsError, match="not numbers"):
+            to_labels(scores)
 
     def test_scores_that_are_a_view_are_read_right(self) -> None:
         scores = np.random.default_rng(0).normal(size=(1, 3, 20, 20)).astype(np.float32)[:, :, :18, ::-1]

@@ -10,8 +10,8 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from paddleseg import runtime
-from paddleseg.errors import DeviceError, PaddleSegError
+from paddleseg import distributed, runtime
+from paddleseg.errors import DeviceError, PaddleSegError, UsageError
 from paddleseg.log import get_logger
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ __all__ = [
     "EXIT_USAGE",
     "load_model",
     "read_checked_config",
+    "refuse_launcher",
     "run_program",
     "select_device",
 ]
@@ -41,7 +42,11 @@ _USERS_ERRNOS = {
     errno.EACCES,
     errno.EPERM,
     errno.ENAMETOOLONG,
+    errno.EIO,
 }
+# How Paddle, CUDA and the system say it, besides MemoryError.
+_MEMORY_ERRORS = (RuntimeError, OSError, SystemError)
+_MEMORY_WORDS = ("resourceexhausted", "out of memory", "cannot allocate memory")
 
 
 def run_program(main: Callable[[Sequence[str]], int], argv: Sequence[str] | None) -> int:
@@ -66,16 +71,44 @@ def run_program(main: Callable[[Sequence[str]], int], argv: Sequence[str] | None
         # Python would complain at exit about the output that it cannot flush.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_PIPE_CLOSED
-    except OSError as error:
-        if error.errno not in _USERS_ERRNOS:
-            raise
-        _say(f"error: {f'{error.filename}: ' if error.filename else ''}{error.strerror}")
+    except Exception as error:
+        _say(f"error: {_reason(error)}")
     return EXIT_USAGE
+
+
+def _reason(error: Exception) -> str:
+    """What to tell the user. Raises the error again where it may be a bug."""
+    words = str(error).lower() if isinstance(error, _MEMORY_ERRORS) else ""
+    if isinstance(error, MemoryError) or any(word in words for word in _MEMORY_WORDS):
+        return (
+            "out of memory: lower batch_size, the transforms' crop_size or target_size, --num_workers, or "
+            "with sliding windows test_config.crop_size"
+        )
+    if isinstance(error, OSError) and error.errno in _USERS_ERRNOS:
+        return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
+    raise error
 
 
 def _say(message: str) -> None:
     logging.shutdown()
     print(message, file=sys.stderr, flush=True)
+
+
+def refuse_launcher(program: str) -> None:
+    """Stops where ``paddle.distributed.launch`` started several processes, which would all do the same.
+
+    Args:
+        program: Name of the script.
+
+    Raises:
+        UsageError: There is more than one process.
+    """
+    count = distributed.world_size()
+    if count > 1:
+        raise UsageError(
+            f"started as one of {count} processes: this version works in one process; "
+            f"start {program} without paddle.distributed.launch"
+        )
 
 
 def select_device(name: str, *, device_id: int = 0) -> str:
@@ -86,7 +119,7 @@ def select_device(name: str, *, device_id: int = 0) -> str:
         device_id: Which GPU.
 
     Returns:
-        Paddle's name of the device.
+        Paddle's name of the device: ``"cpu"``, ``"gpu:0"`` …
 
     Raises:
         DeviceError: It is not there; the message says what to install or choose.
@@ -106,8 +139,10 @@ def select_device(name: str, *, device_id: int = 0) -> str:
     if name != "cpu" and device_id >= max(gpus, 1):
         raise DeviceError(f"--device_id {device_id}: there are {gpus} GPUs, numbered from 0")
     if name == "cpu" or gpus == 0:
-        return str(paddle.device.set_device("cpu"))
-    return str(paddle.device.set_device(f"gpu:{device_id}"))
+        paddle.device.set_device("cpu")
+    else:
+        paddle.device.set_device(f"gpu:{device_id}")
+    return str(paddle.device.get_device())
 
 
 def read_checked_config(
@@ -137,7 +172,7 @@ def read_checked_config(
         for key in ("model.pretrained", "model.backbone.pretrained"):
             if config.node(key) is not None:
                 config.set(key, None, "--model_path")
-    check_files(config, parts)
+    check_files(config, parts, allow_mismatch=args.allow_mismatch)
     return config
 
 
@@ -148,13 +183,20 @@ def load_model(config: Config, args: argparse.Namespace) -> nn.Layer:
         WeightsError: The weights do not fit.
     """
     from paddleseg.build import build_model
+    from paddleseg.config.consistency import class_count
     from paddleseg.models.weights import load_weights
 
     logger = get_logger(__name__)
-    model = build_model(config)
+    model = build_model(config, allow_mismatch=args.allow_mismatch)
     if args.model_path is None:
         logger.warning("--model_path is not given: the weights are the config's pretrained or random ones")
     else:
-        report = load_weights(model, args.model_path, strict=True, allow_mismatch=args.allow_mismatch)
+        report = load_weights(
+            model,
+            args.model_path,
+            strict=True,
+            allow_mismatch=args.allow_mismatch,
+            num_classes=class_count(config),
+        )
         logger.info(report.summary())
     return model

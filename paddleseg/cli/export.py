@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from paddleseg import log, runtime
-from paddleseg.cli.common import EXIT_OK, load_model, read_checked_config, run_program, select_device
+from paddleseg.cli.common import (
+    EXIT_OK,
+    load_model,
+    read_checked_config,
+    refuse_launcher,
+    run_program,
+    select_device,
+)
 from paddleseg.cli.flags import (
     Parser,
     add_common_flags,
@@ -33,25 +41,32 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _main(argv: Sequence[str]) -> int:
     args = _parse(argv)
     refuse_common(args)
+    refuse_launcher("export.py")
     refuse(args.for_fd, "--for_fd", "FastDeploy's format is not written; use deploy.yaml")
     output_op = _output_op(args)
     settings = runtime.configure(threads=args.threads)
     log.setup()
     config = read_checked_config(args, required=("model",), parts=("model",))
     device = select_device(args.device)
+    from paddleseg.config.consistency import input_channels
+    from paddleseg.config.record import write_run_record
     from paddleseg.engine.exporter import deploy_description, export_model
 
     logger = log.get_logger(__name__)
     logger.info(f"[RUN] device: {device}; {settings.describe()}")
     model = load_model(config, args)
-    _check_shape(args.input_shape, model.in_channels)
+    channels = input_channels(config)
+    _check_shape(args.input_shape, channels)
     with output_folder(args.save_dir) as save_dir:
         agreements = export_model(
             model,
             save_dir,
             output_op=output_op,
-            input_shape=args.input_shape,
+            input_shape=args.input_shape or (-1, channels, -1, -1),
             description=deploy_description(config),
+        )
+        write_run_record(
+            config, save_dir, None, ["export.py", *argv], program="export", settings=asdict(settings)
         )
     for agreement in agreements:
         logger.info(

@@ -12,6 +12,7 @@ __all__ = [
     "Parser",
     "add_common_flags",
     "add_inference_flags",
+    "add_mismatch_flag",
     "add_weights_flags",
     "inference_settings",
     "non_empty",
@@ -78,6 +79,11 @@ def add_weights_flags(parser: argparse.ArgumentParser) -> None:
         default=None,
         help="weights: a file, a folder with model.pdparams, or a URL",
     )
+    add_mismatch_flag(parser)
+
+
+def add_mismatch_flag(parser: argparse.ArgumentParser) -> None:
+    """What becomes of weights for another number of classes."""
     parser.add_argument(
         "--allow_mismatch",
         action="store_true",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fnmatch
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -12,14 +13,14 @@ __all__ = ["output_folder"]
 
 
 @contextlib.contextmanager
-def output_folder(path: str, *, preliminary: str | None = None) -> Iterator[Path]:
+def output_folder(path: str, *, preliminary: Sequence[str] = ()) -> Iterator[Path]:
     """Makes the output folder, and finds out now rather than hours later that it cannot be written.
 
     When the program fails before it has written any result, the folders that were made for it go again.
 
     Args:
         path: Value of ``--save_dir``.
-        preliminary: Name of a file that is no result (the log).
+        preliminary: Patterns of the names of files that alone are no result (the log).
 
     Raises:
         OutputError: It is a file, or cannot be made or written.
@@ -34,12 +35,14 @@ def output_folder(path: str, *, preliminary: str | None = None) -> Iterator[Path
         raise
 
 
-def _remove(made: Sequence[Path], preliminary: str | None) -> None:
-    """Removes folders that hold nothing, the innermost first."""
+def _remove(made: Sequence[Path], preliminary: Sequence[str]) -> None:
+    """Removes folders that hold no result, the innermost first."""
     for folder in made:
         with contextlib.suppress(OSError):  # it holds results, or was not made after all
-            if preliminary is not None and [entry.name for entry in folder.iterdir()] == [preliminary]:
-                (folder / preliminary).unlink()
+            files = list(folder.iterdir())
+            if all(any(fnmatch.fnmatch(file.name, one) for one in preliminary) for file in files):
+                for file in files:
+                    file.unlink()
             folder.rmdir()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import partial
 
 from paddleseg import log, runtime
@@ -13,6 +14,7 @@ from paddleseg.cli.common import (
     EXIT_OK,
     load_model,
     read_checked_config,
+    refuse_launcher,
     run_program,
     select_device,
 )
@@ -39,12 +41,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _main(argv: Sequence[str]) -> int:
     args = _parse(argv)
     refuse_common(args)
+    refuse_launcher("predict.py")
     settings = runtime.configure(threads=args.threads)
     log.setup()
     flags = inference_settings(args, augment="aug_pred") | {"test_config.custom_color": args.custom_color}
     config = read_checked_config(args, required=("model",), parts=("model",), flags=flags)
     device = select_device(args.device, device_id=args.device_id)
     from paddleseg.build import build_transforms, dataset_facts
+    from paddleseg.config.consistency import input_channels
+    from paddleseg.config.record import write_run_record
     from paddleseg.data.transforms import Compose
     from paddleseg.engine.evaluator import as_predict
     from paddleseg.engine.options import inference_options
@@ -70,12 +75,15 @@ def _main(argv: Sequence[str]) -> int:
         options=inference_options(test_config, augment_key="aug_pred"),
     )
     with output_folder(args.save_dir) as save_dir:
+        write_run_record(
+            config, save_dir, None, ["predict.py", *argv], program="predict", settings=asdict(settings)
+        )
         folders = PredictionFolders(save_dir)
         failed = predict_images(
             label_of,
             images,
             folders,
-            img_channels=model.in_channels,
+            img_channels=input_channels(config),
             palette=palette,
             progress=sys.stderr.isatty(),
         )

@@ -9,11 +9,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from paddleseg import distributed, log, runtime
-from paddleseg.cli.common import EXIT_OK, read_checked_config, run_program, select_device
+from paddleseg import log, runtime
+from paddleseg.cli.common import (
+    EXIT_OK,
+    read_checked_config,
+    refuse_launcher,
+    run_program,
+    select_device,
+)
 from paddleseg.cli.flags import (
     Parser,
     add_common_flags,
+    add_mismatch_flag,
     non_empty,
     non_negative_int,
     positive_int,
@@ -25,11 +32,14 @@ from paddleseg.config.schema import TRAIN_KEYS
 from paddleseg.errors import DeviceError, UsageError
 
 if TYPE_CHECKING:
+    from paddleseg.engine.checkpoint import TrainState
     from paddleseg.engine.training import TrainOptions
 
 __all__ = ["main"]
 
 _LOG_FILE = "train.log"
+# What a run leaves that has not made its first step.
+_PRELIMINARY = (_LOG_FILE, "metrics.jsonl", "vdlrecords.*")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -50,30 +60,31 @@ def _main(argv: Sequence[str]) -> int:
         flags=_config_flags(args),
     )
     device = select_device(args.device)
-    seed = config.settings.seed or 0
+    options = _train_options(args, config.settings.seed or 0)
     command = ["train.py", *argv]
-    with output_folder(args.save_dir, preliminary=_LOG_FILE) as save_dir:
+    with output_folder(args.save_dir, preliminary=_PRELIMINARY) as save_dir:
         log.setup(file=save_dir / _LOG_FILE)
         from paddleseg.config.record import write_run_record
         from paddleseg.engine.training import run_training
 
         logger = log.get_logger(__name__)
         logger.info(f"[RUN] {shlex.join(command)}")
-        logger.info(f"[RUN] device: {device}, seed: {seed}; {settings.describe()}")
-        state = run_training(
-            config,
-            _train_options(args, save_dir, seed),
-            on_start=lambda: write_run_record(config, save_dir, seed, command, settings=asdict(settings)),
-        )
+        logger.info(f"[RUN] device: {device}, seed: {options.seed}; {settings.describe()}")
+
+        def record(state: TrainState) -> None:
+            start = {"resumed_from": args.resume_model, "iteration": state.iteration}
+            write_run_record(config, save_dir, state.seed, command, settings=asdict(settings), start=start)
+
+        state = run_training(config, options, on_start=record)
         logger.info(f"[DONE] {state.iteration} iterations; results in {save_dir}")
     return EXIT_OK
 
 
-def _train_options(args: argparse.Namespace, save_dir: Path, seed: int) -> TrainOptions:
+def _train_options(args: argparse.Namespace, seed: int) -> TrainOptions:
     from paddleseg.engine.training import TrainOptions
 
     return TrainOptions(
-        save_dir=save_dir,
+        save_dir=Path(args.save_dir),
         seed=seed,
         do_eval=args.do_eval,
         use_vdl=args.use_vdl,
@@ -83,6 +94,7 @@ def _train_options(args: argparse.Namespace, save_dir: Path, seed: int) -> Train
         num_workers=args.num_workers,
         resume_model=None if args.resume_model is None else Path(args.resume_model),
         early_stop_intervals=args.early_stop_intervals,
+        allow_mismatch=args.allow_mismatch,
     )
 
 
@@ -111,6 +123,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         metavar="ITER_N",
         help="checkpoint to go on from",
     )
+    add_mismatch_flag(parser)
     parser.add_argument("--num_workers", type=non_negative_int, default=0, help="processes that read images")
     parser.add_argument(
         "--do_eval", action="store_true", help="evaluate at every save_interval; keep the best model"
@@ -169,11 +182,7 @@ def _refuse_flags(args: argparse.Namespace) -> None:
     refuse(args.output_op != "argmax", "--output_op", exporting)
     refuse(args.input_shape is not None, "--input_shape", exporting)
     refuse(args.for_fd, "--for_fd", "FastDeploy's format is not written; run export.py and use deploy.yaml")
-    if distributed.world_size() > 1:
-        raise UsageError(
-            f"started as one of {distributed.world_size()} processes: this version trains in one process; "
-            "start train.py without paddle.distributed.launch"
-        )
+    refuse_launcher("train.py")
 
 
 def _config_flags(args: argparse.Namespace) -> dict[str, Any]:

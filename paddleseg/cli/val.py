@@ -9,7 +9,14 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from paddleseg import log, runtime
-from paddleseg.cli.common import EXIT_OK, load_model, read_checked_config, run_program, select_device
+from paddleseg.cli.common import (
+    EXIT_OK,
+    load_model,
+    read_checked_config,
+    refuse_launcher,
+    run_program,
+    select_device,
+)
 from paddleseg.cli.flags import (
     Parser,
     add_common_flags,
@@ -40,6 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _main(argv: Sequence[str]) -> int:
     args = _parse(argv)
     refuse_common(args)
+    refuse_launcher("val.py")
     settings = runtime.configure(threads=args.threads)
     log.setup()
     config = read_checked_config(
@@ -60,7 +68,7 @@ def _main(argv: Sequence[str]) -> int:
 
         worst = WorstImages()
         evaluation, dataset = _evaluate(config, args, worst)
-        write_run_record(config, save_dir, None, ["val.py", *argv], settings=asdict(settings))
+        write_run_record(config, save_dir, None, ["val.py", *argv], program="val", settings=asdict(settings))
         write_results(save_dir, evaluation, worst, dataset)
     logger.info(f"[DONE] results in {save_dir}")
     return EXIT_OK

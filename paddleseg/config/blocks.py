@@ -27,11 +27,8 @@ _LISTS = {
     ("loss", "types"): Slot(LOSSES, filled=("ignore_index",)),
     ("export", "transforms"): Slot(TRANSFORMS),
 }
-_LEGACY_SCHEDULES = {
-    "poly": ("PolynomialDecay", "learning_rate"),
-    "piecewise": ("PiecewiseDecay", "values"),
-    "stepdecay": ("StepDecay", "learning_rate"),
-}
+_LEGACY_DECAY = "poly"
+_LEGACY_ABSENT = {"piecewise": "PiecewiseDecay", "stepdecay": "StepDecay"}
 
 
 def check_blocks(config: Config) -> list[Problem]:
@@ -78,10 +75,10 @@ def schedule_block(config: Config) -> tuple[Node, Path] | None:
         return None
     entries = dict(decay.value)
     kind = entries.pop("type", None)
-    if kind is None or kind.value not in _LEGACY_SCHEDULES:
+    if kind is None or kind.value != _LEGACY_DECAY:
         return None
-    name, rate = _LEGACY_SCHEDULES[kind.value]
-    return _named(name, {rate: legacy.value["value"], **entries}, kind.source), ("learning_rate", "decay")
+    entries = {"learning_rate": legacy.value["value"], **entries}
+    return _named("PolynomialDecay", entries, kind.source), ("learning_rate", "decay")
 
 
 def _named(name: str, entries: dict[str, Node], source: str) -> Node:
@@ -104,9 +101,18 @@ def _check_legacy_schedule(config: Config) -> list[Problem]:
     if "value" not in legacy.value:
         problems.append(Problem(legacy.source, (*path, "value"), "missing; give the learning rate"))
     decay = legacy.value.get("decay")
-    if decay is not None:
-        kind = decay.value.get("type") if isinstance(decay.value, dict) else None
-        if kind is None or kind.value not in _LEGACY_SCHEDULES:
-            text = f"expected a block whose 'type' is one of {', '.join(_LEGACY_SCHEDULES)}"
-            problems.append(Problem(decay.source, (*path, "decay"), text))
-    return problems
+    return problems if decay is None else problems + _check_legacy_decay(decay, (*path, "decay"))
+
+
+def _check_legacy_decay(decay: Node, path: Path) -> list[Problem]:
+    kind = decay.value.get("type") if isinstance(decay.value, dict) else None
+    if kind is not None and kind.value == _LEGACY_DECAY:
+        return []
+    absent = _LEGACY_ABSENT.get(str(kind.value)) if kind is not None else None
+    if kind is None or absent is None:
+        return [Problem(decay.source, path, f"expected a block whose 'type' is '{_LEGACY_DECAY}'")]
+    text = (
+        f"got '{kind.value}'; this toolkit has no {absent}: use '{_LEGACY_DECAY}', or in place of "
+        f"learning_rate an lr_scheduler block, whose type is one of {', '.join(SCHEDULES)}"
+    )
+    return [Problem(kind.source, (*path, "type"), text)]

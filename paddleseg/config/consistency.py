@@ -12,9 +12,10 @@ from paddleseg.config.node import Node, Path, join, show
 from paddleseg.config.problems import Problem
 from paddleseg.registry import BACKBONES, DATASETS, LOSSES, MODELS, Registry
 
-__all__ = ["reconcile"]
+__all__ = ["class_count", "input_channels", "reconcile"]
 
 _DATASETS = {"train_dataset": "train", "val_dataset": "val", "test_dataset": "test"}
+_IMG_CHANNELS = 3
 Fact = tuple[Path, Any, str]
 
 
@@ -35,6 +36,37 @@ def reconcile(config: Config) -> list[Problem]:
         *_reconcile_ignore_index(config),
         *_check_coef(config),
     ]
+
+
+def class_count(config: Config) -> int | None:
+    """Number of classes, from the model's block or a data set; None where nothing tells it.
+
+    Args:
+        config: Checked configuration.
+    """
+    facts = _given(config, ("model",), "num_classes") + _dataset_facts(config, "num_classes", "NUM_CLASSES")
+    return facts[0][1] if facts else None
+
+
+def input_channels(config: Config) -> int:
+    """Channels of an input image, for models that take no ``in_channels`` too.
+
+    Args:
+        config: Checked configuration.
+
+    Returns:
+        What the model or backbone block says, else what a data set says, else 3.
+    """
+    facts = [
+        *_given(config, ("model",), "in_channels"),
+        *_given(config, ("model", "backbone"), "in_channels"),
+        *_dataset_facts(config, "img_channels", "IMG_CHANNELS"),
+    ]
+    if facts:
+        return int(facts[0][1])
+    backbone = component_of(config.node("model.backbone"), BACKBONES)
+    component = backbone or component_of(config.node("model"), MODELS)
+    return int((component and _default(component, "in_channels")) or _IMG_CHANNELS)
 
 
 def _reconcile_num_classes(config: Config) -> list[Problem]:

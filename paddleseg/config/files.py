@@ -9,9 +9,24 @@ from paddleseg.config.config import Config
 from paddleseg.config.node import Node, Path
 from paddleseg.config.problems import Problem
 
-__all__ = ["missing_files"]
+__all__ = ["expand_home", "missing_files"]
 
 _LISTS = {"train": "train_path", "val": "val_path", "test": "test_path"}
+
+
+def expand_home(config: Config) -> None:
+    """Writes out ``~`` in every path of the configuration, so that checks and readers see the same one.
+
+    Args:
+        config: Changed in place; the sources of the values stay.
+    """
+    places = [("model", "pretrained"), ("model", "backbone", "pretrained")]
+    for part in ("train_dataset", "val_dataset", "test_dataset"):
+        places += [(part, key) for key in ("dataset_root", *_LISTS.values())]
+    for place in places:
+        node = config.node(place)
+        if node is not None and isinstance(node.value, str):
+            node.value = os.path.expanduser(node.value)
 
 
 def missing_files(config: Config, parts: Iterable[str]) -> list[Problem]:

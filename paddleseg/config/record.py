@@ -15,6 +15,7 @@ import yaml
 
 from paddleseg.config.config import Config
 from paddleseg.errors import OutputError
+from paddleseg.files import write_whole
 from paddleseg.version import __version__
 
 __all__ = ["write_run_record"]
@@ -39,9 +40,14 @@ def write_run_record(
     seed: int | None,
     command: Sequence[str],
     *,
+    program: str = "train",
     settings: Mapping[str, Any] | None = None,
+    start: Mapping[str, Any] | None = None,
 ) -> None:
     """Writes ``config.yml`` and ``environment.json``.
+
+    Those are a training run's; another program's begin with its name (``val_config.yml`` …), so that it may
+    write into the folder of the run whose weights it uses.
 
     ``config.yml`` is the configuration after inheritance, overrides and filling-in; ``load_config`` reads
     it. ``environment.json`` has package versions, seed, command line and git revision.
@@ -51,7 +57,9 @@ def write_run_record(
         save_dir: Folder of the run; made where it is missing.
         seed: The run's seed.
         command: ``sys.argv``.
+        program: ``"train"``, ``"val"``, ``"predict"`` or ``"export"``.
         settings: Process settings that change results, such as thread counts.
+        start: What a training run goes on from: further entries of ``environment.json``.
 
     Raises:
         OutputError: The folder cannot be written to.
@@ -59,6 +67,7 @@ def write_run_record(
     environment = {
         "command": list(command),
         "seed": seed,
+        **(start or {}),
         "git": _git_state(),
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -67,25 +76,16 @@ def write_run_record(
         "settings": dict(settings or {}),
     }
     text = yaml.safe_dump(config.tree, sort_keys=False, allow_unicode=True)
-    folder = Path(save_dir)
+    folder, prefix = Path(save_dir), "" if program == "train" else f"{program}_"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _write(folder / "config.yml", f"# Resolved from {config.path}\n{text}")
-        _write(folder / "environment.json", json.dumps(environment, indent=2, ensure_ascii=False) + "\n")
     except FileExistsError:
         raise OutputError(f"'{folder}' is a file; expected a folder for the run's output") from None
     except OSError as error:
         raise OutputError(f"cannot write the run's record to '{folder}': {error.strerror}") from None
-
-
-def _write(path: Path, text: str) -> None:
-    """Writes a file that is either complete or not there."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    write_whole(folder / f"{prefix}config.yml", f"# Resolved from {config.path}\n{text}".encode())
+    record = json.dumps(environment, indent=2, ensure_ascii=False)
+    write_whole(folder / f"{prefix}environment.json", f"{record}\n".encode())
 
 
 def _versions() -> dict[str, str]:

@@ -48,7 +48,11 @@ _REFUSED: dict[Path, str] = {
 
 @dataclass(frozen=True)
 class TestConfig:
-    """How images are evaluated and predicted; sizes are (width, height), as PaddleSeg has them."""
+    """How images are evaluated and predicted; sizes are (width, height), as PaddleSeg has them.
+
+    ``window_batch``, which PaddleSeg lacks, is how many sliding windows the model gets at a time: fewer need
+    less memory, the result is the same.
+    """
 
     __test__ = False  # not a test class, whatever pytest thinks of its name
 
@@ -60,6 +64,7 @@ class TestConfig:
     is_slide: bool = False
     crop_size: Size | None = None
     stride: Size | None = None
+    window_batch: Annotated[int, AtLeast(1)] = 4
     custom_color: list[Annotated[int, Between(0, 255)]] | None = None
     auc_roc: bool = False
     use_multilabel: bool = False

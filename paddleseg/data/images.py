@@ -6,6 +6,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from cv2.utils import logging as opencv_log
 from PIL import Image, UnidentifiedImageError
 
 from paddleseg.data.transforms.sample import ImageArray, LabelArray
@@ -35,10 +36,14 @@ def read_image(path: str, channels: int = 3) -> ImageArray:
     """
     data = _read_bytes(path)
     flag = cv2.IMREAD_COLOR if channels == 3 else cv2.IMREAD_GRAYSCALE
+    # OpenCV's decoders also complain on stderr, without the name of the file.
+    verbosity = opencv_log.setLogLevel(opencv_log.LOG_LEVEL_SILENT)
     try:
         image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flag)
     except cv2.error as error:
         raise DataError(f"{path}: cannot be decoded as an image: {error.err}") from error
+    finally:
+        opencv_log.setLogLevel(verbosity)
     if image is None:
         raise DataError(
             f"{path}: cannot be decoded as an image: damaged, cut off or of another kind; copy it again"

@@ -29,6 +29,9 @@ __all__ = [
 ]
 
 
+_PATIENCE = 3.0  # seconds for a worker process to end by itself
+
+
 @dataclass(frozen=True)
 class TrainBatch:
     """One step's input on the current device.
@@ -146,12 +149,27 @@ class _Meta:
 
 
 def _checked(loader: paddle.io.DataLoader) -> Iterator[list[Any]]:
-    """The loader's batches; a failure among them is raised."""
-    for batch in loader:
-        failure = batch[-1].failure
-        if failure is not None:
-            raise failure.kind(failure.message)
-        yield batch
+    """The loader's batches; a failure among them is raised. However it ends, the worker processes end too."""
+    batches = iter(loader)
+    try:
+        for batch in batches:
+            failure = batch[-1].failure
+            if failure is not None:
+                raise failure.kind(failure.message)
+            yield batch
+    finally:
+        _end_workers(batches)
+
+
+def _end_workers(batches: Any) -> None:
+    """Ends the processes of an iterator: its own thread holds it, so that no garbage collection would."""
+    if not hasattr(batches, "_workers"):
+        batches._try_shutdown_all()
+        return
+    batches._try_shutdown_all(_PATIENCE)  # without a limit, it would wait for a worker that hangs
+    for worker in batches._workers:
+        if worker.is_alive():
+            worker.kill()
 
 
 Loaded = tuple[int, Sample] | _Failure

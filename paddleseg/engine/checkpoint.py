@@ -7,7 +7,6 @@ under its name only when it is complete.
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -16,6 +15,7 @@ import paddle
 from paddle import nn
 
 from paddleseg.errors import CheckpointError, OutputError, WeightsError
+from paddleseg.files import replace_folder
 from paddleseg.models.weight_files import read_state
 from paddleseg.models.weights import load_weights
 
@@ -74,7 +74,7 @@ def save_checkpoint(
         paddle.save(optimizer.state_dict(), str(folder / _OPTIMIZER))
         (folder / _STATE).write_text(json.dumps(asdict(state), indent=2), encoding="utf-8")
 
-    return _replace_folder(save_dir / f"iter_{state.iteration}", write)
+    return _replace(save_dir / f"iter_{state.iteration}", write)
 
 
 def save_best_model(save_dir: Path, *, model: nn.Layer, state: TrainState) -> Path:
@@ -84,7 +84,7 @@ def save_best_model(save_dir: Path, *, model: nn.Layer, state: TrainState) -> Pa
         paddle.save(model.state_dict(), str(folder / _PARAMETERS))
         (folder / _STATE).write_text(json.dumps(asdict(state), indent=2), encoding="utf-8")
 
-    return _replace_folder(save_dir / BEST_MODEL, write)
+    return _replace(save_dir / BEST_MODEL, write)
 
 
 def load_checkpoint(folder: Path, *, model: nn.Layer, optimizer: paddle.optimizer.Optimizer) -> TrainState:
@@ -172,32 +172,11 @@ def _run_of(folder: Path) -> str | None:
         return None
 
 
-def _replace_folder(target: Path, write: Callable[[Path], None]) -> Path:
-    """Fills a temporary sibling, then puts it in the place of ``target``, which is whole at any moment."""
-    new, old = (target.with_name(f".{target.name}.{word}") for word in ("new", "old"))
+def _replace(target: Path, write: Callable[[Path], None]) -> Path:
     try:
-        shutil.rmtree(new, ignore_errors=True)
-        new.mkdir(parents=True)
-        write(new)
-        _swap(new, target, old)
+        replace_folder(target, write)
     except (OSError, RuntimeError) as error:
         raise OutputError(
             f"cannot write the checkpoint {target}: {error}; earlier checkpoints are untouched"
         ) from error
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
     return target
-
-
-def _swap(new: Path, target: Path, old: Path) -> None:
-    if not target.exists():
-        new.rename(target)
-        return
-    shutil.rmtree(old, ignore_errors=True)
-    target.rename(old)
-    try:
-        new.rename(target)
-    except OSError:
-        old.rename(target)
-        raise
-    shutil.rmtree(old, ignore_errors=True)

@@ -13,9 +13,11 @@ import paddle
 import yaml
 from paddle import nn
 
-from paddleseg.build import dataset_facts
+from paddleseg.build import build_transforms, dataset_facts
 from paddleseg.config.config import Config
-from paddleseg.errors import OutputError, PaddleSegError
+from paddleseg.config.consistency import class_count
+from paddleseg.data.transforms import Compose, refuse_training_transforms
+from paddleseg.errors import ConfigError, OutputError, PaddleSegError
 from paddleseg.version import __version__
 
 __all__ = ["Agreement", "ExportError", "OutputOp", "deploy_description", "export_model"]
@@ -88,8 +90,7 @@ def export_model(
         OutputError: The files cannot be written.
     """
     model.eval()
-    channels = model.in_channels
-    shape = tuple(None if n == -1 else n for n in input_shape or (-1, channels, -1, -1))
+    shape = tuple(None if n == -1 else n for n in input_shape or (-1, model.in_channels, -1, -1))
     wrapped = _WithOutput(model, output_op)
     wrapped.eval()
     staging = save_dir / ".export"
@@ -110,6 +111,8 @@ def export_model(
         }
         text = yaml.safe_dump({"Deploy": deploy}, sort_keys=False, allow_unicode=True)
         (staging / _DEPLOY).write_text(text, encoding="utf-8")
+        # Without deploy.yaml nobody uses what is there: an interruption never leaves a wrong pair behind.
+        (save_dir / _DEPLOY).unlink(missing_ok=True)
         for name in (_MODEL, _PARAMETERS, _DEPLOY):
             (staging / name).replace(save_dir / name)
     except OSError as error:
@@ -126,9 +129,10 @@ def _compare(
     loaded.eval()
     generator = np.random.default_rng(0)
     sizes = dict.fromkeys((shape[2] or height, shape[3] or width) for height, width in _CHECK_SIZES)
+    channels = shape[1] or model.in_channels
     agreements = []
     for height, width in sizes:
-        image = generator.standard_normal((shape[0] or 2, model.in_channels, height, width), dtype=np.float32)
+        image = generator.standard_normal((shape[0] or 2, channels, height, width), dtype=np.float32)
         with paddle.no_grad():
             expected = model(paddle.to_tensor(image))[0]
             if output_op == "softmax":
@@ -158,14 +162,22 @@ def deploy_description(config: Config) -> dict[str, Any]:
 
     Returns:
         ``transforms`` as in the config, ``num_classes``, class names and palette where known, versions.
+
+    Raises:
+        ConfigError: The transforms are those of training.
     """
     tree = config.tree
     export, val_dataset = tree.get("export") or {}, tree.get("val_dataset") or {}
     transforms = export.get("transforms") or val_dataset.get("transforms") or [{"type": "Normalize"}]
+    block = "export" if export.get("transforms") else "val_dataset"
+    try:
+        refuse_training_transforms(Compose(build_transforms(config, block)), "in a deployed model")
+    except ValueError as error:
+        raise ConfigError(f"{block}.{error}") from error
     class_names, palette = dataset_facts(config)
     return {
         "transforms": transforms,
-        "num_classes": tree["model"]["num_classes"],
+        "num_classes": class_count(config),
         **({"class_names": class_names} if class_names else {}),
         **({"palette": palette} if palette else {}),
         "versions": {"paddleseg": __version__, "paddle": paddle.__version__},

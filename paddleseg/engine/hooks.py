@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import paddle
@@ -11,6 +12,7 @@ from tqdm import tqdm
 
 from paddleseg.engine.checkpoint import (
     BEST_MODEL,
+    TrainState,
     run_checkpoints,
     save_best_model,
     save_checkpoint,
@@ -21,9 +23,28 @@ from paddleseg.engine.writers import MetricWriter
 from paddleseg.errors import DataError
 from paddleseg.log import get_logger
 
-__all__ = ["CheckpointHook", "EvaluationHook", "FiniteLossHook", "LogHook", "ProgressHook"]
+__all__ = ["CheckpointHook", "EvaluationHook", "FiniteLossHook", "LogHook", "ProgressHook", "StartHook"]
 
 _logger = get_logger(__name__)
+
+
+class StartHook(Hook):
+    """Tells once that the run has begun: after the first step, which shows that the parts fit each other.
+
+    Args:
+        on_start: Called with the counters before that step.
+    """
+
+    def __init__(self, on_start: Callable[[TrainState], None]) -> None:
+        self._on_start = on_start
+
+    def before_run(self, trainer: Trainer) -> None:
+        self._before: TrainState | None = replace(trainer.state)
+
+    def after_step(self, trainer: Trainer) -> None:
+        if self._before is not None:
+            self._on_start(self._before)
+            self._before = None
 
 
 class ProgressHook(Hook):
@@ -54,6 +75,8 @@ class ProgressHook(Hook):
 
 class LogHook(Hook):
     """Means over ``log_iters`` iterations, in PaddleSeg's line and in the metric writers.
+
+    Where the loss has several parts, they follow PaddleSeg's fields by name.
 
     Args:
         log_iters: Iterations between two lines.
@@ -96,12 +119,13 @@ class LogHook(Hook):
         left = round((trainer.iterations - iteration) * batch_cost)
         eta = f"{left // 3600:02d}:{left // 60 % 60:02d}:{left % 60:02d}"
         samples_per_second = self._samples / self._seconds
+        parts = [f", {name}: {value:.4f}" for name, value in losses.items() if name != "loss"]
         epoch = (iteration - 1) // self._per_epoch + 1
         _logger.info(
             f"[TRAIN] epoch: {epoch}, iter: {iteration}/{trainer.iterations}, "
             f"loss: {losses['loss']:.4f}, lr: {trainer.learning_rate:.6f}, batch_cost: {batch_cost:.4f}, "
             f"reader_cost: {reader_cost:.5f}, ips: {samples_per_second:.4f} samples/sec"
-            f"{_gpu_memory()} | ETA {eta}"
+            f"{_gpu_memory()}{''.join(parts) if len(parts) > 1 else ''} | ETA {eta}"
         )
         values = {f"Train/{name}": value for name, value in losses.items()}
         values |= {

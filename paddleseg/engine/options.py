@@ -28,4 +28,5 @@ def inference_options(test_config: TestConfig, *, augment_key: str) -> Inference
         is_slide=test_config.is_slide,
         crop_size=test_config.crop_size,
         stride=test_config.stride,
+        window_batch=test_config.window_batch,
     )

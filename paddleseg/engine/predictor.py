@@ -9,15 +9,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
 from paddleseg.data.images import read_image
-from paddleseg.data.transforms import Compose, Sample, Undo
+from paddleseg.data.transforms import Compose, Sample, Undo, refuse_training_transforms
 from paddleseg.data.transforms.functional import to_batch_of_one
 from paddleseg.data.transforms.sample import ImageArray
-from paddleseg.errors import DataError, UsageError
+from paddleseg.errors import ConfigError, DataError, UsageError
+from paddleseg.files import write_whole
 from paddleseg.inference import (
     InferenceOptions,
     Predict,
@@ -26,7 +28,7 @@ from paddleseg.inference import (
     undo_transforms,
 )
 from paddleseg.log import get_logger
-from paddleseg.visualise import overlay, write_image, write_palette_image
+from paddleseg.visualise import overlay, palette_png_of, png_of
 
 __all__ = [
     "ImageFile",
@@ -179,21 +181,31 @@ def predict_images(
         The images that failed.
 
     Raises:
+        ConfigError: The transforms are those of training.
         OutputError: A picture cannot be written.
+        WeightsError: The model's output is not numbers.
     """
     failed = []
     for image in tqdm(images, desc="predict", unit="image", disable=not progress):
         try:
             pixels = read_image(str(image.path), img_channels)
             label = label_of(Sample(pixels, image_path=str(image.path)))
+            # All three before the first is written: an image has all of its pictures or none.
+            pictures = {
+                folders.label: png_of(label),
+                folders.pseudo_color: palette_png_of(label, palette),
+                folders.added: png_of(overlay(pixels.astype(np.uint8), label, palette)),
+            }
         except DataError as error:
             _logger.error(f"skipped: {error}")
             failed.append(image)
             continue
-        picture = np.repeat(pixels, 3, axis=2) if img_channels == 1 else pixels
-        write_image(folders.label / f"{image.name}.png", label)
-        write_palette_image(folders.pseudo_color / f"{image.name}.png", label, palette)
-        write_image(folders.added / f"{image.name}.png", overlay(picture.astype(np.uint8), label, palette))
+        except (MemoryError, cv2.error) as error:
+            _logger.error(f"skipped: {image.path}: {str(error).strip() or 'out of memory'}")
+            failed.append(image)
+            continue
+        for folder, data in pictures.items():
+            write_whole(folder / f"{image.name}.png", data)
     return failed
 
 
@@ -224,7 +236,14 @@ def preprocess(image: Sample, transforms: Compose) -> tuple[ImageArray, list[Und
 
     Returns:
         1×C×h×w float32, and the geometric steps to undo afterwards.
+
+    Raises:
+        ConfigError: A prediction could not be brought back through them.
     """
+    try:
+        refuse_training_transforms(transforms, "in prediction")
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
     # The generator is what the signature of transforms asks for; evaluation draws no random numbers.
     sample = transforms(image, np.random.default_rng(0))
     return to_batch_of_one(sample.image), sample.undo

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 from pathlib import Path
@@ -13,7 +14,8 @@ from paddleseg.data.datasets.base import SegmentationDataset
 from paddleseg.data.loader import EvalItem
 from paddleseg.engine.evaluator import Evaluation, ImageResult, Labels
 from paddleseg.errors import OutputError
-from paddleseg.visualise import color_map, confusion_picture, side_by_side, write_image
+from paddleseg.files import replace_folder, write_whole
+from paddleseg.visualise import color_map, confusion_picture, png_of, side_by_side
 
 __all__ = ["WorstImages", "write_results"]
 
@@ -39,7 +41,7 @@ class WorstImages:
 def write_results(
     save_dir: Path, evaluation: Evaluation, worst: WorstImages, dataset: SegmentationDataset
 ) -> None:
-    """Writes metrics.json, confusion_matrix.csv and .png, and ``worst_images/``.
+    """Writes metrics.json, confusion_matrix.csv and .png, and ``worst_images/``, in place of earlier ones.
 
     Args:
         save_dir: Target folder; it exists.
@@ -51,24 +53,33 @@ def write_results(
         OutputError: A file cannot be written.
     """
     names = evaluation.report.class_names
+    write_whole(save_dir / "metrics.json", json.dumps(_metrics(evaluation), indent=2).encode())
+    write_whole(save_dir / "confusion_matrix.csv", _table(evaluation).encode())
+    write_whole(save_dir / "confusion_matrix.png", png_of(confusion_picture(evaluation.matrix, names)))
+    target = save_dir / "worst_images"
     try:
-        text = json.dumps(_metrics(evaluation), indent=2)
-        (save_dir / "metrics.json").write_text(text, encoding="utf-8")
-        with (save_dir / "confusion_matrix.csv").open("w", newline="", encoding="utf-8") as file:
-            table = csv.writer(file)
-            table.writerow(["true \\ predicted", *names])
-            table.writerows([name, *row] for name, row in zip(names, evaluation.matrix.tolist(), strict=True))
+        replace_folder(target, lambda folder: _draw(folder, worst, dataset))
     except OSError as error:
-        raise OutputError(f"{save_dir}: the results cannot be written ({error})") from error
-    write_image(save_dir / "confusion_matrix.png", confusion_picture(evaluation.matrix, names))
+        raise OutputError(f"{target}: cannot be written: {error.strerror or error}") from error
+
+
+def _table(evaluation: Evaluation) -> str:
+    """The confusion matrix as CSV."""
+    names, text = evaluation.report.class_names, io.StringIO()
+    table = csv.writer(text)
+    table.writerow(["true \\ predicted", *names])
+    table.writerows([name, *row] for name, row in zip(names, evaluation.matrix.tolist(), strict=True))
+    return text.getvalue()
+
+
+def _draw(folder: Path, worst: WorstImages, dataset: SegmentationDataset) -> None:
     palette = color_map(256, palette=dataset.palette)
     for place, (result, prediction) in enumerate(worst.kept, start=1):
-        image = dataset.load(result.index).image.astype(np.uint8)
-        image = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
-        picture = side_by_side(image, dataset.load_label(result.index), prediction, palette)
-        write_image(
-            save_dir / "worst_images" / f"{place:02d}_{result.miou:.3f}_{Path(result.path).stem}.png", picture
-        )
+        sample = dataset.load(result.index)
+        assert sample.label is not None, "an image with a mean IoU has a label"
+        picture = side_by_side(sample.image.astype(np.uint8), sample.label, prediction, palette)
+        name = f"{place:02d}_{result.miou:.3f}_{Path(result.path).stem}.png"
+        write_whole(folder / name, png_of(picture))
 
 
 def _metrics(evaluation: Evaluation) -> dict[str, object]:

@@ -25,10 +25,11 @@ from paddleseg.engine.hooks import (
     FiniteLossHook,
     LogHook,
     ProgressHook,
+    StartHook,
 )
 from paddleseg.engine.options import inference_options
 from paddleseg.engine.trainer import Hook, Trainer
-from paddleseg.engine.writers import JsonLinesWriter, MetricWriter, VisualDLWriter
+from paddleseg.engine.writers import JsonLinesWriter, MetricWriter, PictureWriter, VisualDLWriter
 from paddleseg.log import get_logger
 from paddleseg.visualise import color_map, side_by_side
 
@@ -54,6 +55,7 @@ class TrainOptions:
         num_workers: Processes that read images; 0 reads in this one.
         resume_model: ``iter_N`` folder to go on from.
         early_stop_intervals: Evaluations without a better mIoU before the run ends; None for no limit.
+        allow_mismatch: Whether ``model.pretrained`` may be for another number of classes.
     """
 
     save_dir: Path
@@ -66,17 +68,18 @@ class TrainOptions:
     num_workers: int = 0
     resume_model: Path | None = None
     early_stop_intervals: int | None = None
+    allow_mismatch: bool = False
 
 
 def run_training(
-    config: Config, options: TrainOptions, *, on_start: Callable[[], None] = lambda: None
+    config: Config, options: TrainOptions, *, on_start: Callable[[TrainState], None] = lambda _: None
 ) -> TrainState:
     """Builds everything, trains, and leaves checkpoints, the best model and metrics in ``save_dir``.
 
     Args:
         config: Checked configuration.
         options: The rest.
-        on_start: Called when everything is built and the first step comes next.
+        on_start: Called with the counters that the run starts from, when its first step has gone well.
 
     Returns:
         Counters at the end of the run.
@@ -86,8 +89,13 @@ def run_training(
     """
     _seed_everything(options.seed)
     trainer, writers = _make_trainer(config, options)
+    trainer.hooks = [StartHook(on_start), *trainer.hooks]
+    if trainer.state.iteration >= trainer.iterations:
+        _logger.warning(
+            f"nothing left to do: {trainer.state.iteration} iterations are done already and iters is "
+            f"{trainer.iterations}; raise --iters"
+        )
     try:
-        on_start()
         trainer.run()
     finally:
         for writer in writers:
@@ -102,7 +110,7 @@ def _make_trainer(config: Config, options: TrainOptions) -> tuple[Trainer, list[
     train_set = build_dataset(config, "train")
     check_crop_size(train_set)
     val_set = build_dataset(config, "val") if options.do_eval else None
-    model = build_model(config)
+    model = build_model(config, allow_mismatch=options.allow_mismatch)
     optimizer = build_optimizer(config, model)
     state = _initial_state(options, model, optimizer)
     sampler = TrainBatchSampler(
@@ -112,17 +120,16 @@ def _make_trainer(config: Config, options: TrainOptions) -> tuple[Trainer, list[
         start_iteration=state.iteration,
         iterations=settings.iters,
     )
-    writers: list[MetricWriter] = [JsonLinesWriter(options.save_dir / METRICS_FILE)]
-    if options.use_vdl:
-        writers.append(VisualDLWriter(options.save_dir))
+    loss, schedule = build_loss(config), build_schedule(config)
+    writers = _make_writers(options, state)
     run_evaluation = (
         None if val_set is None else _Evaluation(config, model, val_set, writers, options.num_workers)
     )
     trainer = Trainer(
         model=paddle.jit.to_static(model) if settings.to_static_training else model,
-        loss=build_loss(config),
+        loss=loss,
         optimizer=optimizer,
-        schedule=build_schedule(config),
+        schedule=schedule,
         batches=make_train_loader(train_set, sampler, num_workers=options.num_workers),
         iterations=settings.iters,
         state=state,
@@ -146,6 +153,16 @@ def _initial_state(
             f"{options.save_dir} holds checkpoints of an earlier run; those of the same name are replaced"
         )
     return TrainState(seed=options.seed, run=uuid.uuid4().hex)
+
+
+def _make_writers(options: TrainOptions, state: TrainState) -> list[MetricWriter]:
+    folder, resumed = options.save_dir, options.resume_model
+    goes_on = resumed is not None and resumed.resolve().parent == folder.resolve()
+    resumed_at = state.iteration if goes_on else None
+    writers: list[MetricWriter] = [JsonLinesWriter(folder / METRICS_FILE, resumed_at=resumed_at)]
+    if options.use_vdl:
+        writers.append(VisualDLWriter(folder))
+    return writers
 
 
 def _make_hooks(
@@ -194,7 +211,7 @@ class _Evaluation:
         self._options = inference_options(config.settings.test_config, augment_key="aug_eval")
         self._model = model
         self._dataset = dataset
-        self._writers = writers
+        self._writers = [writer for writer in writers if isinstance(writer, PictureWriter)]
         self._num_workers = num_workers
         self._palette = color_map(256, palette=dataset.palette)
 
@@ -214,7 +231,7 @@ class _Evaluation:
             options=self._options,
             num_workers=self._num_workers,
             progress=sys.stderr.isatty(),
-            on_image=draw,
+            on_image=draw if self._writers else None,
         )
         _logger.info(evaluation.report.eval_line(len(evaluation.images)))
         for line in evaluation.report.class_lines():

@@ -17,10 +17,10 @@ import paddle
 from paddle import nn
 
 from paddleseg.errors import WeightsError
-from paddleseg.models.download import fetch, file_sha256
+from paddleseg.models.download import cached_path, fetch, file_sha256
 from paddleseg.models.weight_files import find_weights, read_state, save_weights
 
-__all__ = ["LoadReport", "Mismatch", "load_state", "load_weights", "save_weights"]
+__all__ = ["LoadReport", "Mismatch", "check_weights", "load_state", "load_weights", "save_weights"]
 
 _BACKBONE = "backbone."
 _LISTED = 8  # names that a message spells out before it counts the rest
@@ -88,6 +88,7 @@ def load_weights(
     strict: bool = False,
     sha256: str | None = None,
     cache_dir: str | Path | None = None,
+    num_classes: int | None = None,
 ) -> LoadReport:
     """Finds, reads and loads weights; a file that is refused leaves the layer as it was.
 
@@ -102,6 +103,7 @@ def load_weights(
             the layer does not have at all (an auxiliary head, say).
         sha256: Checksum that the file must have, 64 hexadecimal digits.
         cache_dir: Folder for downloads; see :func:`paddleseg.models.download.fetch`.
+        num_classes: The layer's number of classes, where it has no attribute of that name.
 
     Returns:
         What was loaded and what was not.
@@ -112,8 +114,40 @@ def load_weights(
     path = _locate(str(source), sha256, cache_dir)
     state = read_state(path)
     return load_state(
-        layer, state, origin=str(source), prefix=prefix, allow_mismatch=allow_mismatch, strict=strict
+        layer,
+        state,
+        origin=str(source),
+        prefix=prefix,
+        allow_mismatch=allow_mismatch,
+        strict=strict,
+        num_classes=num_classes,
     )
+
+
+def check_weights(
+    layer: nn.Layer, source: str, *, allow_mismatch: bool = False, num_classes: int | None = None
+) -> None:
+    """Says beforehand what :func:`load_weights` would say about names and shapes; nothing is downloaded.
+
+    Args:
+        layer: A model, which may be without memory for its parameters (``paddle.LazyGuard``).
+        source: As for :func:`load_weights`. A URL whose file is not in the cache is passed over.
+        allow_mismatch: As for :func:`load_weights`.
+        num_classes: As for :func:`load_weights`.
+
+    Raises:
+        WeightsError: The file cannot be read, is unsafe, or does not fit.
+    """
+    if "://" in source:
+        url, _, checksum = source.partition("#sha256=")
+        path = cached_path(url)
+        if not path.is_file() or (checksum and file_sha256(path) != checksum.lower()):
+            return
+    else:
+        path = find_weights(source)
+    own, arrays = layer.state_dict(), _arrays_of(read_state(path))
+    in_file = _match_names(arrays, own, "")
+    _find_mismatches(own, arrays, in_file, source, _classes_of(layer, num_classes), allow_mismatch)
 
 
 def load_state(
@@ -124,6 +158,7 @@ def load_state(
     prefix: str = "",
     allow_mismatch: bool = False,
     strict: bool = False,
+    num_classes: int | None = None,
 ) -> LoadReport:
     """Loads named arrays into a layer; the options are those of :func:`load_weights`.
 
@@ -134,6 +169,7 @@ def load_state(
         prefix: What the names carry before the layer's own.
         allow_mismatch: Lets the number of classes differ.
         strict: Nothing may be missing.
+        num_classes: The layer's number of classes, where it has no attribute of that name.
 
     Returns:
         What was loaded and what was not.
@@ -142,17 +178,10 @@ def load_state(
         WeightsError: The weights do not fit; the layer is left as it was.
     """
     own = layer.state_dict()
-    arrays = {name: value for name, value in state.items() if isinstance(value, np.ndarray)}
+    arrays = _arrays_of(state)
     in_file = _match_names(arrays, own, prefix)
-    if not in_file:
-        raise WeightsError(_nothing_matched(origin, state, own))
-    mismatched = tuple(
-        Mismatch(name, arrays[key].shape, tuple(own[name].shape))
-        for name, key in in_file.items()
-        if arrays[key].shape != tuple(own[name].shape)
-    )
-    if mismatched:
-        _check_mismatches(origin, mismatched, getattr(layer, "num_classes", None), allow_mismatch)
+    classes = _classes_of(layer, num_classes)
+    mismatched = _find_mismatches(own, arrays, in_file, origin, classes, allow_mismatch)
     reinitialised = tuple(mismatch.name for mismatch in mismatched)
     used = set(in_file.values())
     report = LoadReport(
@@ -169,6 +198,36 @@ def load_state(
     for name, value in values.items():  # only now that nothing can fail any more
         own[name].set_value(value)
     return report
+
+
+def _arrays_of(state: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    return {name: value for name, value in state.items() if isinstance(value, np.ndarray)}
+
+
+def _classes_of(layer: nn.Layer, told: int | None) -> int | None:
+    own: int | None = getattr(layer, "num_classes", None)
+    return told if own is None else own
+
+
+def _find_mismatches(
+    own: Mapping[str, paddle.Tensor],
+    arrays: Mapping[str, np.ndarray],
+    in_file: Mapping[str, str],
+    origin: str,
+    num_classes: int | None,
+    allow_mismatch: bool,
+) -> tuple[Mismatch, ...]:
+    """Compares shapes. Raises WeightsError where nothing matches, or what differs may not."""
+    if not in_file:
+        raise WeightsError(_nothing_matched(origin, arrays, own))
+    mismatched = tuple(
+        Mismatch(name, arrays[key].shape, tuple(own[name].shape))
+        for name, key in in_file.items()
+        if arrays[key].shape != tuple(own[name].shape)
+    )
+    if mismatched:
+        _check_mismatches(origin, mismatched, num_classes, allow_mismatch)
+    return mismatched
 
 
 def _locate(source: str, sha256: str | None, cache_dir: str | Path | None) -> Path:

@@ -374,7 +374,7 @@ def test_write_error_anywhere_is_a_message(
 
 
 def test_a_bug_keeps_its_traceback(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    for bug in (ValueError("bug"), OSError(errno.EBADF, "bug"), KeyError("bug")):
+    for bug in (ValueError("bug"), OSError(errno.EBADF, "bug"), KeyError("bug"), RuntimeError("bug")):
         monkeypatch.setattr(train, "_check_resume_folder", lambda path, bug=bug: (_ for _ in ()).throw(bug))
         with pytest.raises(type(bug), match="bug"):
             project.run("train")
@@ -382,6 +382,23 @@ def test_a_bug_keeps_its_traceback(project: Project, monkeypatch: pytest.MonkeyP
         train, "_check_resume_folder", lambda path: (_ for _ in ()).throw(PaddleSegError("yours"))
     )
     project.run("train").refused("error: yours")
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (MemoryError("Unable to allocate 9.00 GiB"), "out of memory: lower batch_size"),
+        (RuntimeError("(ResourceExhausted) Fail to alloc memory"), "out of memory: lower batch_size"),
+        (OSError("(External) CUDA error(2), out of memory."), "out of memory: lower batch_size"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "out of memory: lower batch_size"),
+        (OSError(errno.EIO, "Input/output error", "disk"), "disk: Input/output error"),
+    ],
+)
+def test_failing_hardware_is_a_message(
+    project: Project, monkeypatch: pytest.MonkeyPatch, error: Exception, message: str
+) -> None:
+    monkeypatch.setattr(train, "_check_resume_folder", lambda path: (_ for _ in ()).throw(error))
+    project.run("train").refused(message)
 
 
 PLUGIN = """

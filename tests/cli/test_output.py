@@ -11,7 +11,7 @@ from paddleseg.errors import DataError, OutputError
 
 
 def fail_in(path: Path, *names: str) -> None:
-    with output_folder(str(path), preliminary="run.log") as folder:
+    with output_folder(str(path), preliminary=("run.log",)) as folder:
         for name in names:
             (folder / name).write_text("x")
         raise DataError("stop")

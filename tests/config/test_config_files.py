@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from paddleseg.config.config import Config
-from paddleseg.config.files import missing_files
+from paddleseg.config.files import expand_home, missing_files
 from paddleseg.config.node import from_value
 
 
@@ -49,3 +51,20 @@ def test_only_the_parts_asked_for() -> None:
     assert problems(tree) == []
     assert problems(tree, "val_dataset") == []
     assert len(problems(tree, "model", "train_dataset")) == 2
+
+
+def test_home_folder_is_written_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    tree = {
+        "model": {"pretrained": "~/w", "backbone": {"pretrained": "https://a/~b"}},
+        "val_dataset": {"dataset_root": "~/d", "val_path": "~/d/v.txt", "type": "~/type"},
+        "train_dataset": {"dataset_root": None},
+    }
+    config = Config(from_value(tree, "f:1"), "f")
+    expand_home(config)
+    assert config.tree == {
+        "model": {"pretrained": f"{tmp_path}/w", "backbone": {"pretrained": "https://a/~b"}},
+        "val_dataset": {"dataset_root": f"{tmp_path}/d", "val_path": f"{tmp_path}/d/v.txt", "type": "~/type"},
+        "train_dataset": {"dataset_root": None},
+    }
+    assert config.source("model.pretrained") == "f:1"

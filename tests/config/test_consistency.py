@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from paddleseg.config.config import Config
-from paddleseg.config.consistency import reconcile
+from paddleseg.config.consistency import class_count, input_channels, reconcile
 from paddleseg.config.node import from_value
 
 CITY = {"type": "FakeCity", "dataset_root": "d", "transforms": []}
@@ -116,3 +116,22 @@ def test_unknown_components_are_passed_over() -> None:
 def test_in_channels_of_a_model_with_an_unknown_backbone_is_its_own_affair() -> None:
     model = {"type": "FakeModel", "num_classes": 19, "in_channels": 720, "backbone": {"type": "Nope"}}
     assert reconcile(config_of({"model": model, "train_dataset": CITY})) == []
+
+
+@pytest.mark.parametrize(
+    ("tree", "channels", "classes"),
+    [
+        ({"model": {"type": "FakeModel", "in_channels": 5, "num_classes": 7}, "val_dataset": CITY}, 5, 7),
+        ({"model": {**MODEL, "backbone": {**BACKBONE, "in_channels": 4}}, "val_dataset": CITY}, 4, 19),
+        ({"model": {"type": "FakeModel"}, "val_dataset": {**LIST, "img_channels": 1}}, 1, 4),
+        ({"model": {"type": "FakeModel"}, "train_dataset": CITY}, 3, 19),
+        ({"model": MODEL}, 3, None),
+        ({"model": {"type": "FakeModel"}}, 3, None),
+    ],
+)
+def test_channels_and_classes_of_a_model_that_does_not_say(
+    tree: dict[str, Any], channels: int, classes: int | None
+) -> None:
+    config = config_of(tree)
+    assert input_channels(config) == channels
+    assert class_count(config) == classes

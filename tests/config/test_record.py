@@ -68,7 +68,17 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monke
         self.touch()
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(OutputError, match="No space left on device"):
         write_run_record(config(), tmp_path, None, [])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_other_programs_keep_the_record_of_the_training(tmp_path: Path) -> None:
+    write_run_record(config(), tmp_path, 7, ["train.py"], start={"resumed_from": "a/iter_2", "iteration": 2})
+    write_run_record(config(), tmp_path, None, ["val.py"], program="val")
+    names = {"config.yml", "environment.json", "val_config.yml", "val_environment.json"}
+    assert {path.name for path in tmp_path.iterdir()} == names
+    first = json.loads((tmp_path / "environment.json").read_text())
+    assert (first["seed"], first["resumed_from"], first["iteration"]) == (7, "a/iter_2", 2)
+    assert json.loads((tmp_path / "val_environment.json").read_text())["command"] == ["val.py"]

@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from cv2.utils import logging as opencv_log
 from PIL import Image
 
 from paddleseg.data.images import check_label, read_image, read_label
@@ -83,6 +84,17 @@ def test_what_is_no_image(tmp_path: Path, content: bytes | None, message: str) -
         path.write_bytes(content)
     with pytest.raises(DataError, match=rf"x\.png: .*{message}"):
         read_image(str(path))
+
+
+def test_the_decoder_itself_says_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "cut.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40, 3)).astype(np.uint8)).save(path)
+    path.write_bytes(path.read_bytes()[:60])
+    before = opencv_log.getLogLevel()
+    with pytest.raises(DataError):
+        read_image(str(path))
+    assert capfd.readouterr().err == ""
+    assert opencv_log.getLogLevel() == before
 
 
 def test_a_folder_is_no_image(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import multiprocessing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -139,6 +141,23 @@ def test_images_of_different_sizes_in_a_batch(make_pairs, workers: int) -> None:
     transforms = [ResizeStepScaling(0.5, 2.0), Normalize()]
     with pytest.raises(DataError, match=r"differ in size: .*\.png \d+×\d+, .*RandomPaddingCrop"):
         train_batches(open_train(make_pairs(5), transforms), workers)
+
+
+@pytest.mark.parametrize("how", ["break", "error"])
+def test_the_workers_end_with_the_loop(make_pairs, how: str) -> None:
+    dataset = open_train(make_pairs(5))
+    before = set(multiprocessing.active_children())
+
+    def look_at_one() -> None:
+        for _ in make_train_loader(dataset, sampler_of(5, iterations=200), 2):
+            assert len(set(multiprocessing.active_children()) - before) == 2
+            if how == "error":
+                raise KeyboardInterrupt
+            break
+
+    with contextlib.suppress(KeyboardInterrupt):
+        look_at_one()
+    assert set(multiprocessing.active_children()) <= before
 
 
 def test_training_needs_labels(make_pairs) -> None:

@@ -14,7 +14,6 @@ import pytest
 from paddle.utils import unique_name
 from small_task import TinySegmenter
 
-from paddleseg.engine import checkpoint
 from paddleseg.engine.checkpoint import (
     TrainState,
     load_checkpoint,
@@ -154,7 +153,7 @@ def test_the_old_checkpoint_is_there_until_the_new_one_is(
         assert not path.exists() or "iter_1" in complete
         real(path, **options)
 
-    monkeypatch.setattr(checkpoint.shutil, "rmtree", rmtree)
+    monkeypatch.setattr(shutil, "rmtree", rmtree)
     state.best_miou = 0.5
     folder = save_checkpoint(tmp_path, model=model, optimizer=updates, state=state)
     assert json.loads((folder / "state.json").read_text("utf-8"))["best_miou"] == 0.5

@@ -15,7 +15,7 @@ from small_task import TinySegmenter
 from paddleseg.config.config import Config
 from paddleseg.engine import exporter
 from paddleseg.engine.exporter import ExportError, deploy_description, export_model
-from paddleseg.errors import OutputError
+from paddleseg.errors import ConfigError, OutputError
 from paddleseg.models import ccnet
 from paddleseg.models.backbones.resnet_vd import ResNet18_vd
 
@@ -129,6 +129,14 @@ def test_export_transforms_come_before_those_of_validation(make_config: Callable
     assert deploy_description(config)["transforms"] == [{"type": "Resize", "target_size": [8, 8]}]
 
 
+@pytest.mark.parametrize("block", ["export", "val_dataset"])
+def test_transforms_of_training_are_not_deployed(make_config: Callable[..., Config], block: str) -> None:
+    config = make_config(**({"export": {"transforms": [{"type": "Normalize"}]}} if block == "export" else {}))
+    config.set(f"{block}.transforms", [{"type": "RandomHorizontalFlip"}], "--test")
+    with pytest.raises(ConfigError, match=rf"{block}\.transforms: RandomHorizontalFlip belongs to training"):
+        deploy_description(config)
+
+
 def left_in(folder: Path) -> list[str]:
     return sorted(p.name for p in folder.rglob("*"))
 
@@ -149,6 +157,23 @@ def test_a_model_that_disagrees_is_not_written(
     with pytest.raises(ExportError, match="disagrees with the trained one at 128×192"):
         export(tiny, tmp_path)
     assert left_in(tmp_path) == []
+
+
+def test_new_weights_never_stand_beside_an_old_description(
+    tmp_path: Path, tiny: TinySegmenter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export(tiny, tmp_path)
+    real = Path.replace
+
+    def replace(self: Path, target: Path) -> Path:
+        if target.suffix == ".pdiparams":
+            raise KeyboardInterrupt
+        return real(self, target)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    with pytest.raises(KeyboardInterrupt):
+        export(tiny, tmp_path, "argmax")
+    assert left_in(tmp_path) == ["model.json", "model.pdiparams"]
 
 
 def test_weights_that_are_no_numbers_are_refused(tmp_path: Path, tiny: TinySegmenter) -> None:

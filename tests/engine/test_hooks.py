@@ -24,8 +24,8 @@ from paddleseg.metrics.report import make_report
 
 TRAIN_LINE = re.compile(
     r"\[TRAIN\] epoch: (\d+), iter: (\d+)/(\d+), loss: (\d+\.\d{4}), lr: (\d+\.\d{6}), "
-    r"batch_cost: (\d+\.\d{4}), reader_cost: (\d+\.\d{5}), ips: (\d+\.\d{4}) samples/sec "
-    r"\| ETA (\d\d:\d\d:\d\d)"
+    r"batch_cost: (\d+\.\d{4}), reader_cost: (\d+\.\d{5}), ips: (\d+\.\d{4}) samples/sec"
+    r"((?:, \w+: \d+\.\d{4})*) \| ETA (\d\d:\d\d:\d\d)"
 )
 
 
@@ -73,11 +73,12 @@ def test_the_log_line_has_the_means_since_the_last_one(caplog: pytest.LogCapture
     hook = LogHook(log_iters=2, iterations_per_epoch=3, writers=[writer])
     for loss in (1.0, 2.0, 4.0, 8.0, 16.0):
         step(trainer, hook, loss=loss)
+    pace = "0.012500", "2.0000", "0.25000", "2.0000"
     lines = [TRAIN_LINE.fullmatch(message) for message in caplog.messages]
     assert [line and line.groups() for line in lines] == [
-        ("1", "2", "5", "1.5000", "0.012500", "2.0000", "0.25000", "2.0000", "00:00:06"),
-        ("2", "4", "5", "6.0000", "0.012500", "2.0000", "0.25000", "2.0000", "00:00:02"),
-        ("2", "5", "5", "16.0000", "0.012500", "2.0000", "0.25000", "2.0000", "00:00:00"),
+        ("1", "2", "5", "1.5000", *pace, ", CE_0: 1.1250, CE_1: 0.3750", "00:00:06"),
+        ("2", "4", "5", "6.0000", *pace, ", CE_0: 4.5000, CE_1: 1.5000", "00:00:02"),
+        ("2", "5", "5", "16.0000", *pace, ", CE_0: 12.0000, CE_1: 4.0000", "00:00:00"),
     ]
     assert writer.rows[1] == (
         4,
@@ -90,6 +91,15 @@ def test_the_log_line_has_the_means_since_the_last_one(caplog: pytest.LogCapture
             "Train/reader_cost": 0.25,
         },
     )
+
+
+def test_a_single_part_is_not_said_twice(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "paddleseg")
+    trainer = fake_trainer()
+    value = paddle.to_tensor(0.5)
+    trainer.state.iteration, trainer.losses = 1, LossValues(value, {"CE": value})
+    LogHook(log_iters=1, iterations_per_epoch=3, writers=[]).after_step(trainer)
+    assert caplog.messages[0].count("0.5000") == 1
 
 
 def test_gpu_memory_is_in_the_line_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,8 @@ def test_scales_and_flips_need_their_switch() -> None:
 
 @pytest.mark.parametrize("key", ["aug_eval", "aug_pred"])
 def test_windows_do_not(key: str) -> None:
-    block = TestConfig(is_slide=True, crop_size=[32, 16], stride=[16, 8])
+    block = TestConfig(is_slide=True, crop_size=[32, 16], stride=[16, 8], window_batch=9)
     options = inference_options(block, augment_key=key)
     assert (options.is_slide, options.crop_size, options.stride) == (True, (32, 16), (16, 8))
+    assert options.window_batch == 9
     assert not options.is_augmented

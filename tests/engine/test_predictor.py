@@ -11,7 +11,16 @@ import pytest
 from PIL import Image
 from small_task import TinySegmenter
 
-from paddleseg.data.transforms import Compose, Normalize, Padding, Resize, ResizeByShort, Sample
+from paddleseg.data.transforms import (
+    Compose,
+    Normalize,
+    Padding,
+    RandomHorizontalFlip,
+    RandomPaddingCrop,
+    Resize,
+    ResizeByShort,
+    Sample,
+)
 from paddleseg.engine.evaluator import as_predict
 from paddleseg.engine.predictor import (
     ImageFile,
@@ -19,8 +28,9 @@ from paddleseg.engine.predictor import (
     find_images,
     predict_images,
     predict_label,
+    preprocess,
 )
-from paddleseg.errors import OutputError, UsageError
+from paddleseg.errors import ConfigError, OutputError, UsageError
 from paddleseg.inference import InferenceOptions
 from paddleseg.visualise import color_map
 
@@ -154,6 +164,45 @@ def test_an_image_that_the_transforms_refuse_is_skipped_too(
     )
     assert len(failed) == 1
     assert "colour.png: Padding: the image has 14×9 pixels" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"), [(MemoryError(), "out of memory"), (cv2.error("!_src.empty()"), "!_src.empty()")]
+)
+def test_an_image_that_is_too_much_is_named_and_the_rest_go_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, error: Exception, reason: str
+) -> None:
+    write_pictures(tmp_path)
+
+    def label_of(image: Sample) -> np.ndarray:
+        if "colour" in image.image_path:
+            raise error
+        return classes_by_red(image)
+
+    images = [ImageFile(tmp_path / f"{name}.png", name) for name in ("colour", "grey")]
+    folders = PredictionFolders(tmp_path / "out")
+    failed = predict_images(label_of, images, folders, img_channels=3, palette=PALETTE, progress=False)
+    assert failed == images[:1]
+    assert f"colour.png: {reason}" in caplog.text
+    assert [p.name for p in folders.added.iterdir()] == ["grey.png"]
+
+
+def test_no_picture_is_written_where_one_cannot_be_drawn(tmp_path: Path) -> None:
+    write_pictures(tmp_path)
+    images = [ImageFile(tmp_path / "colour.png", "colour")]
+    folders = PredictionFolders(tmp_path / "out")
+
+    def of_another_size(image: Sample) -> np.ndarray:
+        return np.zeros((3, 3), dtype=np.uint8)
+
+    assert predict_images(of_another_size, images, folders, img_channels=3, palette=PALETTE, progress=False)
+    assert not (tmp_path / "out").exists()
+
+
+def test_transforms_of_training_are_refused(tmp_path: Path) -> None:
+    for transform in (RandomHorizontalFlip(), Compose([RandomPaddingCrop([8, 8])])):
+        with pytest.raises(ConfigError, match=r"belongs to training only, in prediction"):
+            preprocess(Sample(np.zeros((9, 9, 3), np.float32)), Compose([Normalize(), transform]))
 
 
 def test_grey_models_get_one_channel(tmp_path: Path) -> None:

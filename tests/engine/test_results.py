@@ -58,5 +58,16 @@ def test_figures_matrix_and_pictures(tmp_path: Path, val_set: Dataset) -> None:
 
 def test_a_folder_that_cannot_be_written_is_reported(tmp_path: Path, val_set: Dataset) -> None:
     evaluation = evaluate(TinySegmenter(4), val_set)
+    (tmp_path / "taken").write_text("a file where a folder should be")
     with pytest.raises(OutputError, match="cannot be written"):
-        write_results(tmp_path / "missing", evaluation, WorstImages(), val_set)
+        write_results(tmp_path / "taken", evaluation, WorstImages(), val_set)
+
+
+def test_the_pictures_of_an_earlier_evaluation_go(tmp_path: Path, val_set: Dataset) -> None:
+    for count in (3, 1):
+        worst = WorstImages(count)
+        evaluation = evaluate(TinySegmenter(4), val_set, on_image=worst)
+        write_results(tmp_path, evaluation, worst, val_set)
+        assert len(list((tmp_path / "worst_images").iterdir())) == count
+    files = ["confusion_matrix.csv", "confusion_matrix.png", "metrics.json", "worst_images"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == files

@@ -14,9 +14,11 @@ import pytest
 
 from paddleseg.build import build_schedule
 from paddleseg.config.config import Config
+from paddleseg.engine import training
 from paddleseg.engine.checkpoint import TrainState
 from paddleseg.engine.trainer import Trainer
 from paddleseg.engine.training import TrainOptions, run_training
+from paddleseg.engine.writers import VisualDLWriter
 from paddleseg.errors import CheckpointError, DataError
 
 MakeConfig = Callable[..., Config]
@@ -169,6 +171,40 @@ def test_a_run_without_gain_stops_early(
     assert 4 <= state.iteration < 50
     assert state.iteration - state.best_iteration == 3
     assert "[STOP]" in caplog.messages[-1]
+
+
+@pytest.mark.parametrize("use_vdl", [False, True])
+def test_a_grey_data_set_is_evaluated_and_drawn(
+    make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, use_vdl: bool
+) -> None:
+    drawn = []
+    monkeypatch.setattr(VisualDLWriter, "picture", lambda self, name, picture, _: drawn.append(picture.shape))
+    if not use_vdl:
+        monkeypatch.setattr(training, "side_by_side", None)  # nobody takes pictures: none is drawn
+    normalize = "{type: Normalize, mean: [0.5], std: [0.5]}"
+    config = make_config(
+        "train_dataset.img_channels=1",
+        "val_dataset.img_channels=1",
+        "model.in_channels=1",
+        f"train_dataset.transforms=[{{type: RandomPaddingCrop, crop_size: [48, 32]}}, {normalize}]",
+        f"val_dataset.transforms=[{normalize}]",
+        "iters=1",
+    )
+    state = train(config, tmp_path / "run", do_eval=True, use_vdl=use_vdl)
+    assert state.best_iteration == 1
+    assert drawn == ([(48, 3 * 64 + 2 * 2, 3)] * 4 if use_vdl else [])
+
+
+def test_metrics_of_an_earlier_run_are_kept_apart(make_config: MakeConfig, tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    for folder in (first, second, first):
+        train(make_config("iters=2"), folder, save_interval=1)
+    assert [i for i, _ in rows(first, "Train/loss")] == [1, 2]
+    assert (first / "metrics.jsonl.1").is_file()
+    train(make_config("iters=3"), first, save_interval=1, resume_model=first / "iter_1")
+    assert [i for i, _ in rows(first, "Train/loss")] == [1, 2, 3]
+    train(make_config("iters=3"), second, save_interval=1, resume_model=first / "iter_2")
+    assert [i for i, _ in rows(second, "Train/loss")] == [3]
 
 
 @pytest.mark.slow

@@ -12,16 +12,44 @@ from paddleseg.engine.writers import JsonLinesWriter, VisualDLWriter
 from paddleseg.errors import OutputError
 
 
+def numbers(path: Path) -> list[int]:
+    return [json.loads(line)["iter"] for line in path.read_text("utf-8").splitlines()]
+
+
+def write(path: Path, *iterations: int, resumed_at: int | None = None) -> None:
+    writer = JsonLinesWriter(path, resumed_at=resumed_at)
+    for iteration in iterations:
+        writer.scalars({"Train/loss": 0.5}, iteration)
+    writer.close()
+
+
 def test_a_json_line_an_iteration(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
-    for iteration in (1, 2):  # a second writer appends, as a resumed run does
-        writer = JsonLinesWriter(path)
+    writer = JsonLinesWriter(path)
+    for iteration in (1, 2):
         writer.scalars({"Train/loss": 0.5, "Evaluate/mIoU": float("nan")}, iteration)
         assert len(path.read_text("utf-8").splitlines()) == iteration, "lines are there at once"
-        writer.picture("x", np.zeros((2, 2, 3), dtype=np.uint8), iteration)
-        writer.close()
+    writer.close()
     rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
     assert rows == [{"iter": i, "Train/loss": 0.5, "Evaluate/mIoU": None} for i in (1, 2)]
+
+
+def test_a_new_run_leaves_the_rows_of_earlier_ones_aside(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    for iteration in (1, 2, 3):
+        write(path, iteration)
+    contents = {p.name: numbers(p) for p in tmp_path.iterdir()}
+    assert contents == {"metrics.jsonl": [3], "metrics.jsonl.1": [1], "metrics.jsonl.2": [2]}
+
+
+def test_a_resumed_run_goes_on_after_its_checkpoint(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    write(path, 1, 2, 3, 4)
+    with path.open("a") as file:
+        file.write('{"iter": 2, "Train/lo')  # cut short by a crash
+    write(path, 3, resumed_at=2)
+    assert numbers(path) == [1, 2, 3]
+    assert [p.name for p in tmp_path.iterdir()] == ["metrics.jsonl"]
 
 
 def test_a_file_that_cannot_be_written_is_reported(tmp_path: Path) -> None:

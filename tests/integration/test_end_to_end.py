@@ -30,7 +30,7 @@ MODEL = {
 TIME = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \[INFO\]\t"
 TRAIN_LINE = re.compile(
     TIME + r"\[TRAIN\] epoch: (\d+), iter: (\d+)/6, loss: ([\d.]+), lr: ([\d.]+), batch_cost: [\d.]+, "
-    r"reader_cost: [\d.]+, ips: [\d.]+ samples/sec \| ETA \d\d:\d\d:\d\d"
+    r"reader_cost: [\d.]+, ips: [\d.]+ samples/sec(?:, \w+: [\d.]+)* \| ETA \d\d:\d\d:\d\d"
 )
 EVAL_LINE = re.compile(
     TIME + r"\[EVAL\] #Images: (\d+) mIoU: ([\d.]+) Acc: ([\d.]+) Kappa: (-?[\d.]+) Dice: ([\d.]+)"

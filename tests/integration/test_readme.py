@@ -41,7 +41,10 @@ NOT_RUN = {
 WITHOUT_PADDING = ["--device", "cpu", "--opts", "val_dataset.transforms=[{type: Normalize}]"]
 CITYSCAPES_OVERRIDES = {
     "tools/prepare_cityscapes.py": ["--allow_partial"],
-    "train.py": ["--iters", "1", "--device", "cpu", "--opts", "model.backbone.pretrained=null"],
+    "train.py": [
+        *("--iters", "1", "--device", "cpu"),
+        *("--opts", "model.backbone.pretrained=null"),
+    ],
     "val.py": WITHOUT_PADDING,
     "predict.py": WITHOUT_PADDING,
     "export.py": WITHOUT_PADDING,

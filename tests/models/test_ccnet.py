@@ -240,6 +240,18 @@ def test_feature_maps_are_chosen_by_backbone_indices() -> None:
     assert shapes["head.conva._conv.weight"] == (32, 128, 3, 3)
 
 
+def test_on_a_backbone_of_three_stages() -> None:
+    with paddle.LazyGuard():
+        backbone = ResNet18_vd(num_stages=3)
+        shapes = state_shapes(CCNet(4, backbone, backbone_indices=(1, 2)))
+        with pytest.raises(
+            ValueError, match=r"backbone_indices must be two numbers from 0 to 2, got \[2, 3\]"
+        ):
+            CCNet(4, backbone)
+    assert shapes["aux_head.conv_bn_relu._conv.weight"] == (512, 128, 3, 3)
+    assert shapes["head.conva._conv.weight"] == (64, 256, 3, 3)
+
+
 def test_dropout_is_for_training() -> None:
     x = image(17, 17, batch=2)
     model = make_model(dropout_prob=0.5)

@@ -95,6 +95,8 @@ def test_shortcuts_project_in_each_stages_first_block_only() -> None:
         ({"output_stride": "8"}, "output_stride must be 8, 16 or 32, got '8'"),
         ({"multi_grid": (1,)}, "multi_grid must hold 2 positive integers, got (1,)"),
         ({"multi_grid": (1, 0)}, "multi_grid must hold 2 positive integers, got (1, 0)"),
+        ({"num_stages": 0}, "num_stages must be from 1 to 4, got 0"),
+        ({"num_stages": 5}, "num_stages must be from 1 to 4, got 5"),
         ({"in_channels": 0}, "in_channels must be at least 1, got 0"),
         ({"data_format": "NHWC"}, "data_format must be 'NCHW'"),
     ],
@@ -105,11 +107,18 @@ def test_options_out_of_range_are_refused(options: dict, message: str) -> None:
     assert str(caught.value).startswith(message)
 
 
-def test_fewer_stages_are_the_first_ones() -> None:
-    whole, part = ResNet18_vd(output_stride=16), ResNet18_vd(output_stride=16, num_stages=3)
-    assert [stage.channels for stage in part.stages] == [64, 128, 256]
-    assert part.stages == whole.stages[:3]
-    assert set(part.state_dict()) == {key for key in whole.state_dict() if not key.startswith("bb_3")}
-    assert len(part(paddle.zeros([1, 3, 33, 47]))) == 3
-    with pytest.raises(ValueError, match="num_stages must be from 1 to 4, got 0"):
-        ResNet18_vd(num_stages=0)
+@pytest.mark.parametrize("num_stages", [1, 2, 3])
+def test_fewer_stages_are_the_first_ones(num_stages: int) -> None:
+    whole, part = ResNet18_vd(output_stride=16), ResNet18_vd(output_stride=16, num_stages=num_stages)
+    assert part.stages == whole.stages[:num_stages]
+    dropped = tuple(f"bb_{stage}_" for stage in range(num_stages, 4))
+    assert set(part.state_dict()) == {key for key in whole.state_dict() if not key.startswith(dropped)}
+    part.set_state_dict({key: value for key, value in whole.state_dict().items() if key in part.state_dict()})
+    whole.eval()
+    part.eval()
+    x = paddle.to_tensor(np.random.default_rng(1).normal(size=(1, 3, 33, 47)).astype("float32"))
+    with paddle.no_grad():
+        features, expected = part(x), whole(x)[:num_stages]
+    assert len(features) == num_stages
+    for feature, wanted in zip(features, expected, strict=True):
+        np.testing.assert_array_equal(feature.numpy(), wanted.numpy())

@@ -15,7 +15,7 @@ import pytest
 from paddle import nn
 
 from paddleseg.errors import WeightsError
-from paddleseg.models.weights import load_state, load_weights, save_weights
+from paddleseg.models.weights import check_weights, load_state, load_weights, save_weights
 
 
 class Backbone(nn.Layer):
@@ -282,3 +282,33 @@ def test_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_path_of_pathlib_is_not_taken_for_a_url(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="no such file or folder"):
         load_weights(Backbone(), tmp_path / "missing.pdparams")
+
+
+def test_the_number_of_classes_may_be_told_from_outside(tmp_path: Path) -> None:
+    model = Model(num_classes=5)
+    del model.num_classes
+    path = tmp_path / "city.pdparams"
+    save_weights(numbers(Model(num_classes=19)), path)
+    with pytest.raises(WeightsError, match="another shape"):
+        load_weights(model, path)
+    with pytest.raises(WeightsError, match="for 19 classes, the model has 5"):
+        load_weights(model, path, num_classes=5)
+    assert load_weights(model, path, num_classes=5, allow_mismatch=True).reinitialised == HEAD_NAMES
+
+
+def test_weights_are_checked_without_loading_them(tmp_path: Path) -> None:
+    with paddle.LazyGuard():
+        model = Model(num_classes=5)
+    good, other, strange = (tmp_path / f"{name}.pdparams" for name in ("good", "other", "strange"))
+    save_weights(numbers(Model(num_classes=5)), good)
+    save_weights(numbers(Model(num_classes=19)), other)
+    save_weights({"x": np.zeros(3, np.float32)}, strange)
+    check_weights(model, str(good))
+    check_weights(model, str(other), allow_mismatch=True)
+    check_weights(model, "https://localhost/not/in/the/cache.pdparams")
+    with pytest.raises(WeightsError, match="for 19 classes, the model has 5"):
+        check_weights(model, str(other))
+    with pytest.raises(WeightsError, match="nothing in it fits"):
+        check_weights(model, str(strange))
+    with pytest.raises(WeightsError, match="no such file"):
+        check_weights(model, str(tmp_path / "gone"))

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar, TypeAlias
+from typing import Annotated, ClassVar, TypeAlias
 
 import numpy as np
 
+from paddleseg.config.hints import Between, conforms, describe
 from paddleseg.data.images import check_label, read_image, read_label
-from paddleseg.data.transforms.compose import Compose, is_invertible
+from paddleseg.data.transforms.compose import Compose, refuse_training_transforms
 from paddleseg.data.transforms.sample import LabelArray, Sample, Transform
 from paddleseg.errors import DataError
 
@@ -18,7 +19,8 @@ __all__ = ["MODES", "Colour", "Pair", "SampleKey", "SegmentationDataset", "check
 
 MODES = ("train", "val", "test")
 
-Colour: TypeAlias = tuple[int, int, int]
+_Byte: TypeAlias = Annotated[int, Between(0, 255)]
+Colour: TypeAlias = tuple[_Byte, _Byte, _Byte]
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,7 @@ class SegmentationDataset:
         for name, values in (("class_names", class_names), ("palette", palette)):
             if values is not None and len(values) != num_classes:
                 raise ValueError(f"{name}: expected {num_classes} entries (num_classes), got {len(values)}")
+        _check_palette(palette or ())
         self.mode = check_mode(mode)
         self.transforms = Compose(transforms)
         self.num_classes = num_classes
@@ -92,7 +95,8 @@ class SegmentationDataset:
         self.class_names = None if class_names is None else tuple(class_names)
         self.palette = None if palette is None else [tuple(colour) for colour in palette]
         self.files = list(files)
-        _refuse_training_transforms(self.mode, self.transforms)
+        if self.mode != "train":
+            refuse_training_transforms(self.transforms, f"in mode {self.mode}")
         if not self.files:
             raise DataError(f"{type(self).__name__} ({self.mode}): the data set is empty")
         _refuse_missing(self.files)
@@ -159,15 +163,10 @@ def name_some(names: Sequence[str], limit: int = 5) -> str:
     return "\n".join(lines)
 
 
-def _refuse_training_transforms(mode: str, transforms: Compose) -> None:
-    if mode == "train":
-        return
-    for transform in transforms.transforms:
-        if not is_invertible(transform):
-            raise ValueError(
-                f"transforms: {type(transform).__name__} belongs to training only, in mode {mode} the "
-                "predictions could not be laid over the labels; remove it"
-            )
+def _check_palette(palette: Sequence[Colour]) -> None:
+    for index, colour in enumerate(palette):
+        if not conforms(list(colour), Colour):
+            raise ValueError(f"palette[{index}]: expected {describe(Colour)} (R, G, B), got {list(colour)}")
 
 
 def _refuse_missing(files: Sequence[Pair]) -> None:

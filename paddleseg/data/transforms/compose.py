@@ -8,7 +8,7 @@ import numpy as np
 
 from paddleseg.data.transforms.sample import Sample, Transform
 
-__all__ = ["Compose", "is_invertible"]
+__all__ = ["Compose", "is_invertible", "refuse_training_transforms"]
 
 
 class Compose:
@@ -35,3 +35,21 @@ def is_invertible(transform: Transform) -> bool:
     if isinstance(transform, Compose):
         return all(is_invertible(part) for part in transform.transforms)
     return getattr(transform, "invertible", True)
+
+
+def refuse_training_transforms(transforms: Compose, use: str) -> None:
+    """Makes sure that predictions can be brought back through all transforms.
+
+    Args:
+        transforms: What the images go through.
+        use: What they are meant for: ``"in mode val"``.
+
+    Raises:
+        ValueError: They could not; the message names the transform.
+    """
+    for transform in transforms.transforms:
+        if not is_invertible(transform):
+            raise ValueError(
+                f"transforms: {type(transform).__name__} belongs to training only, {use} the predictions "
+                "could not be laid over the images; remove it"
+            )

@@ -152,6 +152,12 @@ def _check_padding(value: float | Sequence[float]) -> float | list[float]:
 def _padded(
     sample: Sample, size: tuple[int, int], image_value: float | list[float], label_value: int
 ) -> Sample:
+    channels = sample.image.shape[2]
+    if isinstance(image_value, list) and len(image_value) not in (1, channels):
+        raise DataError(
+            f"{sample.image_path}: im_padding_value: got {len(image_value)} numbers for an image of "
+            f"{channels} channel(s); give one number"
+        )
     if size == sample.size:
         return sample
     return replace(

@@ -35,6 +35,12 @@ def open_pair(root: Path, **options: Any) -> SegmentationDataset:
     return SegmentationDataset([pair], **{"mode": "train", "transforms": [], "num_classes": 3, **options})
 
 
+@pytest.mark.parametrize("colour", [[0, 0, 256], [-1, 0, 0], [0.5, 0, 0], [0, 0], "red"])
+def test_a_palette_of_other_than_bytes_is_refused(make_pairs, colour: Any) -> None:
+    with pytest.raises(ValueError, match=r"palette\[1\]: expected .* from 0 to 255"):
+        open_pair(make_pairs(1), palette=[[0, 0, 0], colour, [255, 255, 255]])
+
+
 def test_a_sample_depends_on_its_key_alone(make_pairs) -> None:
     dataset = open_pair(make_pairs(1), transforms=AUGMENTATION)
     first, again = dataset[SampleKey(0, (1, 2, 3))], dataset[SampleKey(0, (1, 2, 3))]

@@ -53,6 +53,16 @@ def test_padding_with_one_value_a_channel(transform: Any, rng: np.random.Generat
         transform([2, 1], im_padding_value=[1, 2])
 
 
+@pytest.mark.parametrize("size", [[2, 1], [1, 1]])
+@pytest.mark.parametrize("transform", [Padding, RandomPaddingCrop])
+def test_three_values_do_not_fit_a_grey_image(
+    transform: Any, size: list[int], rng: np.random.Generator
+) -> None:
+    sample = Sample(np.zeros((1, 1, 1), np.float32), image_path="grey.png")
+    with pytest.raises(DataError, match=r"grey\.png: im_padding_value: got 3 numbers .* of 1 channel"):
+        transform(size, im_padding_value=[1, 2, 3])(sample, rng)
+
+
 def test_padding_of_a_larger_image_names_it(rng: np.random.Generator) -> None:
     with pytest.raises(DataError, match=r"a\.png: Padding: the image has 4×3 pixels.*\[3, 5\]"):
         Padding([3, 5])(coded(3, 4), rng)

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from paddleseg.data.transforms import Compose, Padding, RandomPaddingCrop, Resize, Sample, is_invertible
+
+
+def add_one(sample: Sample, rng: np.random.Generator) -> Sample:
+    return replace(sample, image=sample.image + 1)
+
+
+def double(sample: Sample, rng: np.random.Generator) -> Sample:
+    return replace(sample, image=sample.image * 2)
+
+
+def draw(sample: Sample, rng: np.random.Generator) -> Sample:
+    return replace(sample, image=sample.image + rng.integers(1000))
+
+
+@pytest.fixture
+def sample() -> Sample:
+    return Sample(np.full((1, 1, 1), 3.0, np.float32))
+
+
+def test_in_the_order_given(sample: Sample, rng: np.random.Generator) -> None:
+    assert Compose([add_one, double])(sample, rng).image.item() == 8  # (3 + 1)·2
+    assert Compose([double, add_one])(sample, rng).image.item() == 7  # 3·2 + 1
+    assert sample.image.item() == 3
+
+
+def test_an_empty_list_leaves_the_sample_as_it_is(sample: Sample, rng: np.random.Generator) -> None:
+    assert Compose([])(sample, rng) is sample
+
+
+def test_all_draw_from_one_generator(sample: Sample) -> None:
+    first, second = np.random.default_rng(5).integers(1000, size=2)
+    got = Compose([draw, Compose([draw])])(sample, np.random.default_rng(5))
+    assert got.image.item() == 3 + first + second
+
+
+def test_steps_to_undo_add_up(rng: np.random.Generator) -> None:
+    sample = Sample(np.zeros((4, 6, 3), np.float32))
+    got = Compose([Resize([12, 8]), Padding([16, 16])])(sample, rng)
+    assert [(step.kind, step.size) for step in got.undo] == [("resize", (4, 6)), ("padding", (8, 12))]
+
+
+@pytest.mark.parametrize(
+    ("transform", "invertible"),
+    [
+        (Resize([4, 4]), True),
+        (add_one, True),
+        (RandomPaddingCrop([4, 4]), False),
+        (Compose([]), True),
+        (Compose([Resize([4, 4]), Padding([8, 8])]), True),
+        (Compose([Resize([4, 4]), Compose([RandomPaddingCrop([4, 4])])]), False),
+    ],
+)
+def test_whether_a_prediction_can_be_brought_back(transform: object, invertible: bool) -> None:
+    assert is_invertible(transform) is invertible
