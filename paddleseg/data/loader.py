@@ -163,9 +163,14 @@ def _checked(loader: paddle.io.DataLoader) -> Iterator[list[Any]]:
 
 def _end_workers(batches: Any) -> None:
     """Ends the processes of an iterator: its own thread holds it, so that no garbage collection would."""
+    if batches._shutdown:  # at its end it does so itself
+        return
     if not hasattr(batches, "_workers"):
         batches._try_shutdown_all()
         return
+    # Its thread must be done before its pipes close: it might read from a later loader's of the same number.
+    batches._exit_thread_expectedly()
+    batches._thread.join(_PATIENCE)
     batches._try_shutdown_all(_PATIENCE)  # without a limit, it would wait for a worker that hangs
     for worker in batches._workers:
         if worker.is_alive():
