@@ -22,15 +22,19 @@ ORDER_STREAM, AUGMENTATION_STREAM = 0, 1
 class TrainBatchSampler:
     """Endless shuffled epochs cut into batches, from any iteration on.
 
-    Each epoch has its own order. The ranks take neighbouring parts of each global batch; the samples that do
-    not fill the last global batch of an epoch are left out.
+    Each epoch has its own order. An iteration takes one global batch, in ``accumulate`` micro-steps; in each
+    of them the ranks take neighbouring parts. Samples that do not fill the last global batch of an epoch are
+    left out.
+
+    Yields ``accumulate`` lists of keys an iteration, one a micro-step.
 
     Args:
         length: Samples in the data set.
-        batch_size: Samples a rank and iteration.
+        batch_size: Samples a rank and micro-step.
         seed: Fixes order and augmentation.
         rank: This process.
         world_size: All processes.
+        accumulate: Micro-steps an iteration.
         start_iteration: Iterations done already, by a resumed run.
         iterations: Iterations of the whole run.
         shuffle: False keeps the order of the data set.
@@ -49,21 +53,25 @@ class TrainBatchSampler:
         iterations: int,
         rank: int = 0,
         world_size: int = 1,
+        accumulate: int = 1,
         start_iteration: int = 0,
         shuffle: bool = True,
     ) -> None:
         if seed < 0:
             raise ValueError(f"seed: expected 0 or more, got {seed}")
-        self.global_batch = batch_size * world_size
+        self.global_batch = batch_size * world_size * accumulate
         if length < self.global_batch:
             raise DataError(
                 f"the training set has {length} samples, fewer than the {self.global_batch} of one iteration "
-                f"(batch_size {batch_size} × {world_size} processes); lower batch_size or add images"
+                f"(batch_size {batch_size} × {world_size} processes × accumulate {accumulate}); "
+                "lower batch_size or accumulate, or add images"
             )
         self.length = length
         self.batch_size = batch_size
         self.seed = seed
         self.rank = rank
+        self.world_size = world_size
+        self.accumulate = accumulate
         self.start_iteration = start_iteration
         self.iterations = iterations
         self.shuffle = shuffle
@@ -78,7 +86,7 @@ class TrainBatchSampler:
         return (iteration - 1) // self.iterations_per_epoch + 1
 
     def __len__(self) -> int:
-        return max(self.iterations - self.start_iteration, 0)
+        return max(self.iterations - self.start_iteration, 0) * self.accumulate
 
     def __iter__(self) -> Iterator[list[SampleKey]]:
         order, order_epoch = np.empty(0, dtype=np.int64), 0
@@ -87,8 +95,10 @@ class TrainBatchSampler:
             if epoch != order_epoch:
                 order, order_epoch = self._order(epoch), epoch
             position = (iteration - 1) % self.iterations_per_epoch
-            first = position * self.global_batch + self.rank * self.batch_size
-            yield [self._key(epoch, int(index)) for index in order[first : first + self.batch_size]]
+            first = position * self.global_batch
+            for step in range(self.accumulate):
+                part = first + (step * self.world_size + self.rank) * self.batch_size
+                yield [self._key(epoch, int(index)) for index in order[part : part + self.batch_size]]
 
     def _order(self, epoch: int) -> np.ndarray:
         if not self.shuffle:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
+import signal
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -68,7 +71,7 @@ def test_batches_are_the_samples_of_the_sampler(make_pairs) -> None:
             assert (labels[place] == sample.label).all()
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, 2, 3])
 def test_workers_change_nothing(make_pairs, workers: int) -> None:
     dataset = open_train(make_pairs(5))
     for wanted, got in zip(train_batches(dataset, 0), train_batches(dataset, workers), strict=True):
@@ -143,20 +146,103 @@ def test_images_of_different_sizes_in_a_batch(make_pairs, workers: int) -> None:
         train_batches(open_train(make_pairs(5), transforms), workers)
 
 
-@pytest.mark.parametrize("how", ["break", "error"])
-def test_the_workers_end_with_the_loop(make_pairs, how: str) -> None:
-    dataset = open_train(make_pairs(5))
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_bad_sample_is_replaced_and_reported(make_pairs, workers: int) -> None:
+    root = make_pairs(5)
+    healthy = train_batches(open_train(root), 0)
+    (root / "images/003.png").write_bytes(b"no picture")
+    dataset = open_train(root)
+    with pytest.raises(DataError) as reason:
+        dataset.load(3)
+    loader = make_train_loader(dataset, sampler_of(5), workers, on_bad_sample="skip")
+    replaced = 0
+    for batch, (images, labels, paths), keys in zip(loader, healthy, sampler_of(5), strict=True):
+        for place, key in enumerate(keys):
+            if key.index == 3:
+                replaced += 1
+                assert batch.paths[place].endswith("004.png")
+                sample = dataset[SampleKey(4, (*key.entropy, 1))]
+                assert (batch.images[place].numpy().transpose(1, 2, 0) == sample.image).all()
+            else:
+                assert batch.paths[place] == paths[place]
+                assert (batch.images[place].numpy() == images[place]).all()
+                assert (batch.labels[place].numpy() == labels[place]).all()
+        assert batch.skipped == (str(reason.value),) * [key.index for key in keys].count(3)
+    assert replaced == 2  # in two epochs and a half
+
+
+def test_nothing_skipped_is_the_rule(make_pairs) -> None:
+    assert [batch.skipped for batch in make_train_loader(open_train(make_pairs(4)), sampler_of(4))] == [
+        ()
+    ] * 5
+
+
+@pytest.mark.parametrize("done", [1, 4])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_later_start_gives_the_same_batches(make_pairs, workers: int, done: int) -> None:
+    root = make_pairs(7)
+    (root / "labels/002.png").write_bytes(b"no picture")
+    options = {"batch_size": 1, "seed": 4, "iterations": 8, "accumulate": 3}
+
+    def run(start: int) -> list[tuple[bytes, bytes, list[str], tuple[str, ...]]]:
+        sampler = TrainBatchSampler(7, **options, start_iteration=start)
+        loader = make_train_loader(open_train(root), sampler, workers, on_bad_sample="skip")
+        assert len(loader) == 3 * (8 - start)
+        return [(b.images.numpy().tobytes(), b.labels.numpy().tobytes(), b.paths, b.skipped) for b in loader]
+
+    whole = run(0)
+    assert len(whole) == 24
+    assert run(done) == whole[3 * done :]
+
+
+def test_evaluation_never_skips(make_pairs) -> None:
+    def die(sample: Any, rng: np.random.Generator) -> Any:
+        if sample.image_path.endswith("001.png"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return sample
+
+    items = iter(make_eval_loader(open_val(make_pairs(3), [die]), 1))
+    assert next(items).index == 0
+    with pytest.raises(DataError, match=r"data worker 0 .*SIGKILL.* while it loaded .*001\.png"):
+        next(items)
+
+
+@pytest.mark.parametrize("kind", ["train", "eval"])
+def test_a_hung_worker_ends_the_loop(make_pairs, kind: str) -> None:
+    def hang(sample: Any, rng: np.random.Generator) -> Any:
+        time.sleep(60)
+
+    root = make_pairs(3)
+    loader = (
+        make_train_loader(open_train(root, [hang]), sampler_of(3), 1, worker_timeout=0.3)
+        if kind == "train"
+        else make_eval_loader(open_val(root, [hang]), 1, worker_timeout=0.3)
+    )
+    with pytest.raises(DataError, match=r"data worker 0 .* has not moved for 0\.3 s while it loaded .*\.png"):
+        next(iter(loader))
+
+
+@pytest.mark.parametrize("how", ["break", "error", "end"])
+@pytest.mark.parametrize("kind", ["train", "eval"])
+def test_the_workers_end_with_the_loop(make_pairs, kind: str, how: str) -> None:
+    root = make_pairs(5)
     before = set(multiprocessing.active_children())
 
-    def look_at_one() -> None:
-        for _ in make_train_loader(dataset, sampler_of(5, iterations=200), 2):
+    def look() -> None:
+        loader = (
+            make_train_loader(open_train(root), sampler_of(5), 2)
+            if kind == "train"
+            else make_eval_loader(open_val(root, []), 2)
+        )
+        for _ in loader:
             assert len(set(multiprocessing.active_children()) - before) == 2
             if how == "error":
                 raise KeyboardInterrupt
-            break
+            if how == "break":
+                break
 
     with contextlib.suppress(KeyboardInterrupt):
-        look_at_one()
+        look()
     assert set(multiprocessing.active_children()) <= before
 
 

@@ -34,31 +34,88 @@ def test_ranks_take_neighbouring_parts() -> None:
     assert batches(**options, rank=1) == [[2, 3], [6, 7]]
 
 
+def test_micro_steps_follow_each_other_in_a_global_batch() -> None:
+    options = {
+        "length": 9,
+        "batch_size": 1,
+        "iterations": 3,
+        "shuffle": False,
+        "world_size": 2,
+        "accumulate": 2,
+    }
+    assert batches(**options, rank=0) == [[0], [2], [4], [6], [0], [2]]
+    assert batches(**options, rank=1) == [[1], [3], [5], [7], [1], [3]]
+
+
+def by_iteration(*, world_size: int, accumulate: int, **options: Any) -> list[list[int]]:
+    """The global batch of each iteration: micro-step by micro-step, rank by rank."""
+    options |= {"world_size": world_size, "accumulate": accumulate}
+    ranks = [batches(**options, rank=rank) for rank in range(world_size)]
+    steps = [[index for batch in at_once for index in batch] for at_once in zip(*ranks, strict=True)]
+    iterations = [steps[at : at + accumulate] for at in range(0, len(steps), accumulate)]
+    return [[index for step in iteration for index in step] for iteration in iterations]
+
+
 @given(
-    length=st.integers(1, 40),
+    length=st.integers(1, 60),
     batch_size=st.integers(1, 4),
     world_size=st.integers(1, 3),
+    accumulate=st.integers(1, 3),
     seed=st.integers(0, 2**31),
 )
 def test_each_epoch_shows_samples_once_and_ranks_share_nothing(
-    length: int, batch_size: int, world_size: int, seed: int
+    length: int, batch_size: int, world_size: int, accumulate: int, seed: int
 ) -> None:
-    if length < batch_size * world_size:
+    global_batch = batch_size * world_size * accumulate
+    if length < global_batch:
         return
-    options = {"length": length, "batch_size": batch_size, "seed": seed, "world_size": world_size}
-    per_epoch = length // (batch_size * world_size)
-    ranks = [batches(**options, iterations=3 * per_epoch, rank=rank) for rank in range(world_size)]
+    per_epoch = length // global_batch
+    shown = by_iteration(
+        length=length,
+        batch_size=batch_size,
+        seed=seed,
+        world_size=world_size,
+        accumulate=accumulate,
+        iterations=3 * per_epoch,
+    )
     for epoch in range(3):
-        part = slice(epoch * per_epoch, (epoch + 1) * per_epoch)
-        seen = Counter(index for rank in ranks for batch in rank[part] for index in batch)
+        seen = Counter(
+            index for batch in shown[epoch * per_epoch : (epoch + 1) * per_epoch] for index in batch
+        )
+        assert set(seen) <= set(range(length))
         assert set(seen.values()) == {1}
-        assert sum(seen.values()) == per_epoch * batch_size * world_size
+        assert 0 <= length - sum(seen.values()) < global_batch
+
+
+def test_the_samples_left_out_differ_from_epoch_to_epoch() -> None:
+    """An epoch of 103 samples has two global batches of 2 × 3 × 7 = 42; 19 samples are left out."""
+    options = {"length": 103, "batch_size": 2, "world_size": 3, "accumulate": 7}
+    epochs = 60
+    shown = by_iteration(**options, iterations=2 * epochs)
+    left_out = [
+        frozenset(range(103)) - set(shown[2 * epoch]) - set(shown[2 * epoch + 1]) for epoch in range(epochs)
+    ]
+    assert {len(rest) for rest in left_out} == {19}
+    assert len(set(left_out)) == epochs
+    # A sample is left out with probability 19/103: 11.07 times in 60 epochs, standard deviation 3.0.
+    counts = Counter(index for rest in left_out for index in rest)
+    assert min(counts[index] for index in range(103)) > 0
+    assert max(counts.values()) < 11.07 + 5 * 3.0
 
 
 def test_more_processes_see_the_same_global_batches() -> None:
     alone = batches(length=20, batch_size=4, iterations=7)
     pairs = [batches(length=20, batch_size=2, iterations=7, world_size=2, rank=rank) for rank in (0, 1)]
     assert alone == [first + second for first, second in zip(*pairs, strict=True)]
+
+
+@pytest.mark.parametrize("seed", [0, 8])
+def test_ranks_and_micro_steps_share_the_same_global_batches(seed: int) -> None:
+    options = {"length": 30, "batch_size": 2, "iterations": 7, "seed": seed}
+    four_ranks = by_iteration(**options, world_size=4, accumulate=1)
+    assert four_ranks == by_iteration(**options, world_size=2, accumulate=2)
+    assert four_ranks == by_iteration(**options, world_size=1, accumulate=4)
+    assert four_ranks == by_iteration(**(options | {"batch_size": 8}), world_size=1, accumulate=1)
 
 
 def test_order_differs_between_epochs_and_seeds_and_repeats_for_a_seed() -> None:
@@ -70,15 +127,15 @@ def test_order_differs_between_epochs_and_seeds_and_repeats_for_a_seed() -> None
     assert batches(**options) == [first, second]
 
 
+@pytest.mark.parametrize("accumulate", [1, 2])
 @pytest.mark.parametrize("done", [0, 1, 4, 8, 9])
-def test_resuming_gives_the_rest_of_the_run(done: int) -> None:
-    options = {"length": 10, "batch_size": 3, "seed": 5, "iterations": 9}
-    whole, rest = (
-        list(TrainBatchSampler(**options)),
-        list(TrainBatchSampler(**options, start_iteration=done)),
-    )
-    assert rest == whole[done:]
-    assert len(TrainBatchSampler(**options, start_iteration=done)) == 9 - done
+def test_resuming_gives_the_rest_of_the_run(done: int, accumulate: int) -> None:
+    options = {"length": 10, "batch_size": 3, "seed": 5, "iterations": 9, "accumulate": accumulate}
+    whole = list(TrainBatchSampler(**options))
+    resumed = TrainBatchSampler(**options, start_iteration=done)
+    assert list(resumed) == whole[done * accumulate :]
+    assert len(resumed) == (9 - done) * accumulate
+    assert len(whole) == 9 * accumulate
 
 
 def test_entropy_names_the_sample_of_the_epoch() -> None:
@@ -92,11 +149,19 @@ def test_epochs_are_counted_from_one() -> None:
     sampler = TrainBatchSampler(2975, batch_size=2, seed=0, iterations=60000, world_size=4)
     assert sampler.iterations_per_epoch == 371
     assert [sampler.epoch_of(i) for i in (1, 371, 372, 60000)] == [1, 1, 2, 162]
+    # Twice as many images an iteration: 2975 // 16 = 185.
+    doubled = TrainBatchSampler(2975, batch_size=2, seed=0, iterations=60000, world_size=4, accumulate=2)
+    assert (doubled.global_batch, doubled.iterations_per_epoch) == (16, 185)
+    assert [doubled.epoch_of(i) for i in (1, 185, 186)] == [1, 1, 2]
 
 
 def test_too_small_a_data_set() -> None:
-    with pytest.raises(DataError, match=r"has 7 samples, fewer than the 8 .*batch_size 2 × 4"):
-        TrainBatchSampler(7, batch_size=2, seed=0, iterations=1, world_size=4)
+    options = {"batch_size": 2, "seed": 0, "iterations": 1, "world_size": 4, "accumulate": 3}
+    with pytest.raises(
+        DataError, match=r"has 23 samples, fewer than the 24 .*2 × 4 processes × accumulate 3"
+    ):
+        TrainBatchSampler(23, **options)
+    assert len(list(TrainBatchSampler(24, **options))) == 3
 
 
 def test_negative_seed() -> None:
