@@ -8,7 +8,9 @@ import paddle
 import paddle.nn.functional as F
 from paddle import nn
 
+from paddleseg.errors import ConfigError
 from paddleseg.models.backbones.base import Backbone
+from paddleseg.models.layers import Recomputable
 
 __all__ = ["SegmentationModel"]
 
@@ -26,7 +28,7 @@ class SegmentationModel(nn.Layer):
 
     Shape:
         N×C×H×W image → list of N×num_classes×H×W logits: the main ones first, the auxiliary ones only
-        in training.
+        in training. They are float32 in mixed precision too.
     """
 
     def __init__(
@@ -48,6 +50,20 @@ class SegmentationModel(nn.Layer):
         self.head = head
         self._aux_index, self._main_index = backbone_indices
 
+    def enable_recompute(self) -> None:
+        """From now on training keeps fewer activations and computes them again in backward.
+
+        Raises:
+            ConfigError: No part of this model can do that.
+        """
+        parts = [part for part in self.sublayers() if isinstance(part, Recomputable)]
+        if not parts:
+            raise ConfigError(
+                f"recompute: true: no part of {type(self).__name__} can be recomputed; remove the key"
+            )
+        for part in parts:
+            part.recompute = True
+
     def forward(self, x: paddle.Tensor) -> list[paddle.Tensor]:
         features = self.backbone(x)
         logits = [self.head(features[self._main_index])]
@@ -55,5 +71,6 @@ class SegmentationModel(nn.Layer):
             logits.append(self.aux_head(features[self._aux_index]))
         size = x.shape[2:]
         return [
-            F.interpolate(logit, size, mode="bilinear", align_corners=self.align_corners) for logit in logits
+            F.interpolate(logit.astype("float32"), size, mode="bilinear", align_corners=self.align_corners)
+            for logit in logits
         ]

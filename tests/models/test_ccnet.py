@@ -296,3 +296,10 @@ def test_options_out_of_range_are_refused(options: dict, message: str) -> None:
 )
 def test_count_outputs(params: dict, outputs: int) -> None:
     assert CCNet.count_outputs(params) == outputs
+
+
+def test_logits_are_float32_when_the_heads_are_not() -> None:
+    model = CCNet(3, ResNet18_vd(num_stages=2, output_stride=32), backbone_indices=(0, 1), recurrence=0)
+    for head in (model.head, model.aux_head):
+        head.register_forward_post_hook(lambda _, __, logits: logits.astype("bfloat16"))
+    assert [logits.dtype for logits in model(paddle.ones([1, 3, 16, 16]))] == [paddle.float32] * 2

@@ -8,6 +8,8 @@ import numpy as np
 import paddle
 import pytest
 from numpy_network import criss_cross, randomise
+from paddle.base import core
+from paddle.base.framework import _dygraph_tracer
 
 from paddleseg.models.layers import CrissCrossAttention
 
@@ -174,3 +176,26 @@ def test_parameters() -> None:
 def test_channels_that_do_not_divide_by_8_are_refused(channels: int) -> None:
     with pytest.raises(ValueError, match=rf"^in_channels must be a positive multiple of 8, got {channels}$"):
         CrissCrossAttention(channels)
+
+
+def test_logits_and_softmax_are_outside_of_mixed_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Paddle casts nothing on a CPU, but its tracer knows the level that a GPU would obey."""
+    tracer, levels = _dygraph_tracer(), {}
+    attention = CrissCrossAttention._attention
+
+    def spy(query: paddle.Tensor, key: paddle.Tensor) -> paddle.Tensor:
+        levels["inside"] = tracer._amp_level
+        assert (query.dtype, key.dtype) == (paddle.float32, paddle.float32)
+        return attention(query, key)
+
+    layer = CrissCrossAttention(CHANNELS)
+    monkeypatch.setattr(CrissCrossAttention, "_attention", staticmethod(spy))
+    monkeypatch.setattr(tracer, "_amp_dtype", "bfloat16")
+    monkeypatch.setattr(tracer, "_amp_level", core.AmpLevel.O2)
+    for convolution in (layer.q_conv, layer.k_conv):
+        convolution.register_forward_post_hook(lambda _, __, output: output.astype("bfloat16"))
+    layer.v_conv.register_forward_post_hook(lambda *_: levels.update(around=tracer._amp_level))
+    output = layer(paddle.ones([1, CHANNELS, 2, 3]))
+    assert levels == {"around": core.AmpLevel.O2, "inside": core.AmpLevel.O0}
+    assert tracer._amp_level == core.AmpLevel.O2
+    assert output.dtype == paddle.float32

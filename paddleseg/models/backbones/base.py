@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import paddle
-from paddle import nn
+
+from paddleseg.models.layers import Recomputable
 
 __all__ = ["Backbone", "Stage"]
 
@@ -24,8 +25,10 @@ class Stage:
     stride: int
 
 
-class Backbone(nn.Layer):
+class Backbone(Recomputable):
     """A feature extractor: ``forward(x)`` returns one feature map per entry of ``stages``.
+
+    Its blocks run by ``run_block``, so that ``recompute`` can spare their activations.
 
     Attributes:
         in_channels: Channels of the image.

@@ -151,7 +151,7 @@ class ResNetVd(Backbone):
         features = []
         for names in self._block_names:
             for name in names:
-                x = getattr(self, name)(x)
+                x = self.run_block(getattr(self, name), x)
             features.append(x)
         return features
 
@@ -174,7 +174,7 @@ def _check_options(
         raise ValueError(f"in_channels must be at least 1, got {in_channels!r}")
     if data_format != "NCHW":
         raise ValueError(
-            f"data_format must be 'NCHW' (the kernels here have no other layout), got {data_format!r}"
+            f"data_format must be 'NCHW' (the networks and losses here take no other), got {data_format!r}"
         )
 
 

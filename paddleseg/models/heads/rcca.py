@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import paddle
-from paddle import nn
 
 from paddleseg.models.heads.fcn import FCNHead
-from paddleseg.models.layers import ConvNormAct, CrissCrossAttention
+from paddleseg.models.layers import ConvNormAct, CrissCrossAttention, Recomputable
 
 __all__ = ["RCCAHead"]
 
 
-class RCCAHead(nn.Layer):
+class RCCAHead(Recomputable):
     """Reduce, attend ``recurrence`` times with shared weights, join with the input, classify.
+
+    Each attention keeps H·W·(H+W) weights for backward; with ``recompute`` it does not.
 
     Args:
         in_channels: Channels of the backbone's last feature map, a multiple of 32.
@@ -46,6 +47,6 @@ class RCCAHead(nn.Layer):
         context = self.conva(x)
         if self.cca is not None:
             for _ in range(self.recurrence):
-                context = self.cca(context)
+                context = self.run_block(self.cca, context)
         context = self.convb(context)
         return self.out(paddle.concat([x, context], axis=1))

@@ -39,7 +39,10 @@ class CrissCrossAttention(nn.Layer):
         height = x.shape[2]
         query, key, value = self.q_conv(x), self.k_conv(x), self.v_conv(x)
 
-        attention = self._attention(query.astype("float32"), key.astype("float32")).astype(x.dtype)
+        # Mixed precision stops here: `@` would turn float16, where a large logit overflows.
+        with paddle.amp.auto_cast(enable=False):
+            attention = self._attention(query.astype("float32"), key.astype("float32"))
+        attention = attention.astype(value.dtype)
         to_column = attention[:, :, :, :height].transpose([0, 2, 1, 3])  # [N, W, H, H]
         to_row = attention[:, :, :, height:]  # [N, H, W, W]
 
