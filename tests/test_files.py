@@ -1,14 +1,21 @@
-"""Whole or not at all, also when the disk is full."""
+"""Whole or not at all, also when the disk is full or the process is killed."""
 
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from paddleseg.errors import OutputError
-from paddleseg.files import replace_folder, write_whole
+from paddleseg.files import recover_folders, replace_file, replace_folder, write_whole
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def names_in(folder: Path) -> list[str]:
@@ -70,3 +77,113 @@ def test_a_folder_that_cannot_be_filled_leaves_the_earlier_one(tmp_path: Path) -
         replace_folder(target, fail)
     assert names_in(target) == ["first"]
     assert names_in(tmp_path) == ["folder"]
+
+
+def test_files_reach_the_disk_before_their_name_and_the_name_before_the_return(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The order that a power cut needs: contents, folder, rename, parent folder."""
+    done: list[str] = []
+    paths: dict[int, str] = {}
+    real_open, real_rename, real_replace = os.open, Path.rename, Path.replace
+
+    def opened(path: str | Path, *args: int) -> int:
+        descriptor = real_open(path, *args)
+        paths[descriptor] = Path(path).name
+        return descriptor
+
+    monkeypatch.setattr(os, "open", opened)
+    monkeypatch.setattr(os, "fsync", lambda descriptor: done.append(f"sync {paths[descriptor]}"))
+    for name, real in (("rename", real_rename), ("replace", real_replace)):
+
+        def moved(self: Path, target: Path, real: object = real) -> Path:
+            done.append(f"{self.name} → {Path(target).name}")
+            return real(self, target)  # type: ignore[operator]
+
+        monkeypatch.setattr(Path, name, moved)
+    parent = tmp_path.name
+    replace_folder(tmp_path / "f", lambda folder: (folder / "a").touch())
+    assert done == ["sync a", "sync .f.unfinished", ".f.unfinished → f", f"sync {parent}"]
+    done.clear()
+    replace_folder(tmp_path / "f", lambda folder: (folder / "b").touch())
+    assert done == [
+        "sync b",
+        "sync .f.unfinished",
+        "f → .f.replaced",
+        ".f.unfinished → f",
+        f"sync {parent}",
+    ]
+    done.clear()
+    replace_file(tmp_path / "c", lambda part: part.touch())
+    part = f".{os.getpid()}.part"
+    assert done == [f"sync {part}", f"{part} → c", f"sync {parent}"]
+
+
+@pytest.mark.parametrize(
+    ("left", "expected"),
+    [
+        ([".f.replaced/old", ".f.unfinished/half"], {"f": ["old"]}),
+        (["f/new", ".f.replaced/old"], {"f": ["new"]}),
+        ([".f.unfinished/half"], {}),
+        (["f/new", ".f.unfinished/half"], {"f": ["new"]}),
+        ([".mine/x", ".f.old/x", "f.replaced/x"], {".mine": ["x"], ".f.old": ["x"], "f.replaced": ["x"]}),
+    ],
+)
+def test_what_a_killed_process_left_is_cleared_up(
+    tmp_path: Path, left: list[str], expected: dict[str, list[str]]
+) -> None:
+    for name in left:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / ".123.part").touch()
+    recover_folders(tmp_path)
+    assert {name: names_in(tmp_path / name) for name in names_in(tmp_path)} == expected
+    recover_folders(tmp_path / "missing")
+
+
+def test_the_next_write_clears_up_too(tmp_path: Path) -> None:
+    (tmp_path / ".f.replaced").mkdir()
+    (tmp_path / ".f.replaced" / "old").touch()
+
+    def fail(folder: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        replace_folder(tmp_path / "f", fail)
+    assert names_in(tmp_path) == ["f"]
+    assert names_in(tmp_path / "f") == ["old"]
+
+
+KILLED = """
+import itertools, sys
+from pathlib import Path
+from paddleseg.files import replace_folder
+
+def fill(folder):
+    for name in "abc":
+        (folder / name).write_text(str(number) * 1000)
+
+for number in itertools.count():
+    replace_folder(Path(sys.argv[1]) / "f", fill)
+    if number == 0:
+        print(flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_a_process_killed_while_it_replaces_a_folder_leaves_a_whole_one(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for attempt in range(25):
+        parent = tmp_path / str(attempt)
+        parent.mkdir()
+        command = [sys.executable, "-c", KILLED, str(parent)]
+        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            time.sleep(float(rng.uniform(0, 0.02)))
+            process.send_signal(signal.SIGKILL)
+        recover_folders(parent)
+        assert names_in(parent) == ["f"]
+        assert names_in(parent / "f") == ["a", "b", "c"]
+        (content,) = {(parent / "f" / name).read_text() for name in "abc"}
+        assert len(content) % 1000 == 0

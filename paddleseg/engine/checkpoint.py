@@ -1,35 +1,49 @@
-"""Training checkpoints: ``iter_N/`` folders as PaddleSeg lays them out.
+"""Training checkpoints: ``iter_N/`` folders as PaddleSeg lays them out, and what makes them trustworthy.
 
-``model.pdparams`` and ``model.pdopt`` hold arrays; ``state.json`` holds the counters. A folder appears
-under its name only when it is complete.
+``model.pdparams``, ``model.pdopt`` and ``ema.pdparams`` hold arrays; ``state.json`` the counters;
+``run.json`` the facts that a resumed run must share; ``manifest.json`` sizes and checksums of them all. A
+folder appears under its name only when it is complete and on the disk. Reading runs nothing that a file
+holds.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import paddle
 from paddle import nn
 
+from paddleseg.engine.checkpoint_arrays import check_arrays, check_optimizer_arrays, with_master_tensors
+from paddleseg.engine.manifest import MANIFEST, check_manifest, time_written, write_manifest
 from paddleseg.errors import CheckpointError, OutputError, WeightsError
-from paddleseg.files import replace_folder
+from paddleseg.files import recover_folders, replace_folder
+from paddleseg.log import get_logger
 from paddleseg.models.weight_files import read_state
-from paddleseg.models.weights import load_weights
 
 __all__ = [
     "BEST_MODEL",
+    "Checkpoint",
     "TrainState",
-    "load_checkpoint",
+    "newest_good_checkpoint",
+    "read_checkpoint",
+    "restore",
     "run_checkpoints",
     "save_best_model",
     "save_checkpoint",
 ]
 
 BEST_MODEL = "best_model"
-_PARAMETERS, _OPTIMIZER, _STATE = "model.pdparams", "model.pdopt", "state.json"
+_PARAMETERS, _OPTIMIZER, _EMA = "model.pdparams", "model.pdopt", "ema.pdparams"
+_STATE, _FACTS = "state.json", "run.json"
+_logger = get_logger(__name__)
+
+Arrays = dict[str, np.ndarray]
 
 
 @dataclass
@@ -42,6 +56,13 @@ class TrainState:
         best_miou: Best validation mIoU so far, in [0, 1]; −1 before the first evaluation.
         best_iteration: Iteration of that evaluation.
         run: Name that a run and those that resume it share; empty where it is unknown.
+        evaluated_at: Iteration of the last evaluation; 0 before the first.
+        skipped_steps: Steps that changed no weight because a number was not finite.
+        skipped_samples: Bad samples that others stood in for.
+        loss_scale: State of the dynamic loss scaling; empty without one.
+        loss_sums: For each process the losses of the steps since the last log line, added up, by name; empty
+            where there are none.
+        summed_steps: The number of those steps.
     """
 
     iteration: int = 0
@@ -49,10 +70,43 @@ class TrainState:
     best_miou: float = -1.0
     best_iteration: int = 0
     run: str = ""
+    evaluated_at: int = 0
+    skipped_steps: int = 0
+    skipped_samples: int = 0
+    loss_scale: dict[str, float | int] = field(default_factory=dict)
+    loss_sums: list[dict[str, float]] = field(default_factory=list)
+    summed_steps: int = 0
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint holds, as plain values and arrays; bfloat16 comes as its bits in uint16.
+
+    Attributes:
+        folder: Where it was read.
+        state: The counters.
+        facts: What the run was made of; empty where the checkpoint does not tell.
+        model: Parameters and buffers by name.
+        optimizer: The optimiser's state by name; ``master_weights`` is a table of its own.
+        ema: The averaged weights by name; None where the run keeps none.
+    """
+
+    folder: Path
+    state: TrainState
+    facts: dict[str, Any]
+    model: Arrays
+    optimizer: dict[str, Any]
+    ema: Arrays | None
 
 
 def save_checkpoint(
-    save_dir: Path, *, model: nn.Layer, optimizer: paddle.optimizer.Optimizer, state: TrainState
+    save_dir: Path,
+    *,
+    model: nn.Layer,
+    optimizer: paddle.optimizer.Optimizer,
+    state: TrainState,
+    facts: Mapping[str, Any],
+    ema: Mapping[str, paddle.Tensor] | None = None,
 ) -> Path:
     """Writes ``save_dir/iter_N``.
 
@@ -61,6 +115,8 @@ def save_checkpoint(
         model: Network in training.
         optimizer: Its optimiser.
         state: Counters; ``state.iteration`` is N.
+        facts: What the run is made of; see :mod:`paddleseg.engine.run_facts`.
+        ema: Averaged weights by name.
 
     Returns:
         The new folder.
@@ -68,115 +124,220 @@ def save_checkpoint(
     Raises:
         OutputError: It could not be written; earlier checkpoints are untouched.
     """
-
-    def write(folder: Path) -> None:
-        paddle.save(model.state_dict(), str(folder / _PARAMETERS))
-        paddle.save(optimizer.state_dict(), str(folder / _OPTIMIZER))
-        (folder / _STATE).write_text(json.dumps(asdict(state), indent=2), encoding="utf-8")
-
-    return _replace(save_dir / f"iter_{state.iteration}", write)
+    tables = {_PARAMETERS: _own_tensors(model), _OPTIMIZER: optimizer.state_dict()}
+    if ema is not None:
+        tables[_EMA] = dict(ema)
+    return _save(save_dir / f"iter_{state.iteration}", tables, {_STATE: asdict(state), _FACTS: dict(facts)})
 
 
-def save_best_model(save_dir: Path, *, model: nn.Layer, state: TrainState) -> Path:
-    """Writes ``save_dir/best_model`` in place of an earlier one. Arguments as :func:`save_checkpoint`."""
-
-    def write(folder: Path) -> None:
-        paddle.save(model.state_dict(), str(folder / _PARAMETERS))
-        (folder / _STATE).write_text(json.dumps(asdict(state), indent=2), encoding="utf-8")
-
-    return _replace(save_dir / BEST_MODEL, write)
-
-
-def load_checkpoint(folder: Path, *, model: nn.Layer, optimizer: paddle.optimizer.Optimizer) -> TrainState:
-    """Restores what :func:`save_checkpoint` wrote.
+def save_best_model(save_dir: Path, *, weights: Mapping[str, paddle.Tensor], state: TrainState) -> Path:
+    """Writes ``save_dir/best_model`` in place of an earlier one.
 
     Args:
-        folder: ``…/iter_N``.
-        model: Network to fill.
-        optimizer: Optimiser to fill; it has made no step yet.
+        save_dir: Folder of the run.
+        weights: State dict of the network, or its averaged weights.
+        state: Counters.
 
     Returns:
-        The counters.
+        The new folder.
 
     Raises:
-        CheckpointError: A file is missing, damaged or belongs to another model or optimiser.
+        OutputError: It could not be written; an earlier one is untouched.
     """
-    for name in (_PARAMETERS, _OPTIMIZER, _STATE):
-        if not (folder / name).is_file():
-            raise CheckpointError(
-                f"cannot resume from {folder}: there is no {name}; expected an iter_N of train.py (to start "
-                "from other weights, such as PaddleSeg's, set model.pretrained to their model.pdparams)"
-            )
-    state = _read_state(folder)
-    try:
-        load_weights(model, str(folder / _PARAMETERS), strict=True)
-        arrays = read_state(folder / _OPTIMIZER)
-    except WeightsError as error:
-        raise CheckpointError(f"cannot resume from {folder}: {error}") from error
-    _check_optimizer_arrays(arrays, optimizer, folder)
-    optimizer.set_state_dict(arrays)
-    return state
+    return _save(save_dir / BEST_MODEL, {_PARAMETERS: dict(weights)}, {_STATE: asdict(state)})
 
 
-def _read_state(folder: Path) -> TrainState:
-    try:
-        state = TrainState(**json.loads((folder / _STATE).read_text(encoding="utf-8")))
-        for field in fields(state):
-            value, kind = getattr(state, field.name), type(field.default)
-            if type(value) is not kind:
-                raise TypeError(f"{field.name}: {value!r}")
-    except (OSError, ValueError, TypeError) as error:
-        raise CheckpointError(f"cannot resume from {folder}: {_STATE} is damaged ({error})") from error
-    return state
+def _save(
+    target: Path, tables: Mapping[str, dict[str, Any]], documents: Mapping[str, dict[str, Any]]
+) -> Path:
+    def write(folder: Path) -> None:
+        for name, table in tables.items():
+            paddle.save(table, str(folder / name))
+        for name, document in documents.items():
+            (folder / name).write_text(json.dumps(document, indent=2), encoding="utf-8")
+        write_manifest(folder)
 
-
-def _check_optimizer_arrays(
-    arrays: dict[str, object], optimizer: paddle.optimizer.Optimizer, folder: Path
-) -> None:
-    parameters = [name for entry in optimizer._parameter_list for name in _parameter_names(entry)]
-    kinds = [getattr(optimizer, name) for name in dir(optimizer) if name.endswith("_acc_str")]
-    known = {f"{name}_{kind}" for name in parameters for kind in kinds}
-    strangers = [
-        key
-        for key in arrays
-        if key not in ("LR_Scheduler", "master_weights") and key.rpartition("_")[0] not in known
-    ]
-    if strangers:
-        raise CheckpointError(
-            f"cannot resume from {folder}: {_OPTIMIZER} holds '{strangers[0]}' and {len(strangers) - 1} more "
-            "entries that this model and optimizer do not have; was it written with another config?"
-        )
-
-
-def _parameter_names(parameter: object) -> list[str]:
-    if isinstance(parameter, dict):
-        return [p.name for p in parameter["params"]]
-    return [parameter.name]  # type: ignore[attr-defined]
-
-
-def run_checkpoints(save_dir: Path, run: str) -> dict[int, Path]:
-    """Returns the ``iter_N`` folders that a run wrote into ``save_dir``, by their N in rising order."""
-    found = {}
-    for folder in save_dir.glob("iter_*"):
-        number = folder.name.removeprefix("iter_")
-        if number.isdigit() and _run_of(folder) == run:
-            found[int(number)] = folder
-    return dict(sorted(found.items()))
-
-
-def _run_of(folder: Path) -> str | None:
-    """The run that wrote a checkpoint; None where it does not tell."""
-    try:
-        return _read_state(folder).run or None
-    except CheckpointError:
-        return None
-
-
-def _replace(target: Path, write: Callable[[Path], None]) -> Path:
     try:
         replace_folder(target, write)
     except (OSError, RuntimeError) as error:
         raise OutputError(
-            f"cannot write the checkpoint {target}: {error}; earlier checkpoints are untouched"
+            f"cannot write the checkpoint {target}: {getattr(error, 'strerror', None) or error}; earlier "
+            "checkpoints are untouched"
         ) from error
     return target
+
+
+def read_checkpoint(folder: Path) -> Checkpoint:
+    """Reads what :func:`save_checkpoint` wrote and checks every file against the manifest.
+
+    Args:
+        folder: ``…/iter_N``. One of version 0.1, which has no manifest, is read with a warning.
+
+    Returns:
+        Its contents; nothing has been changed yet.
+
+    Raises:
+        CheckpointError: A file is missing, damaged or unsafe.
+    """
+    with _resuming_from(folder):
+        _check_files(folder)
+        return Checkpoint(
+            folder=folder,
+            state=_read_state(folder),
+            facts=_read_document(folder / _FACTS) if (folder / _FACTS).is_file() else {},
+            model=read_state(folder / _PARAMETERS),
+            optimizer=read_state(folder / _OPTIMIZER),
+            ema=read_state(folder / _EMA) if (folder / _EMA).is_file() else None,
+        )
+
+
+def restore(
+    checkpoint: Checkpoint,
+    *,
+    model: nn.Layer,
+    optimizer: paddle.optimizer.Optimizer,
+    ema: Mapping[str, paddle.Tensor] | None = None,
+) -> None:
+    """Puts the arrays of a checkpoint where they came from, bit for bit; when it raises, nothing has changed.
+
+    Args:
+        checkpoint: From :func:`read_checkpoint`.
+        model: Network to fill.
+        optimizer: Optimiser to fill; it has made no step yet.
+        ema: Averaged weights to fill in place.
+
+    Raises:
+        CheckpointError: It belongs to another model or optimiser, or just one of the two sides has averaged
+            weights.
+    """
+    with _resuming_from(checkpoint.folder):
+        tables = [(_PARAMETERS, _own_tensors(model), checkpoint.model)]
+        if ema is not None and checkpoint.ema is not None:
+            tables.append((_EMA, dict(ema), checkpoint.ema))
+        elif ema is not None or checkpoint.ema is not None:
+            has, lacks = ("the checkpoint", "this run") if ema is None else ("this run", "the checkpoint")
+            raise CheckpointError(f"{has} has averaged weights (use_ema) and {lacks} has none")
+        for name, tensors, arrays in tables:
+            check_arrays(name, tensors, arrays)
+        check_optimizer_arrays(_OPTIMIZER, optimizer, checkpoint.optimizer)
+    for _, tensors, arrays in tables:
+        for name, tensor in tensors.items():
+            tensor.set_value(arrays[name])
+    optimizer.set_state_dict(with_master_tensors(checkpoint.optimizer))
+
+
+def _own_tensors(model: nn.Layer) -> dict[str, paddle.Tensor]:
+    """The tensors as they are: the hooks of mixed precision would give float32 copies."""
+    tensors: dict[str, paddle.Tensor] = model.state_dict(use_hook=False)
+    return tensors
+
+
+def newest_good_checkpoint(save_dir: Path) -> tuple[Path | None, list[str]]:
+    """Finds what ``--resume_model auto`` goes on from, and clears up what killed processes left.
+
+    Of several runs in one folder, the one that wrote last counts.
+
+    Args:
+        save_dir: Folder of the run, in which nothing is being written now; it may be missing.
+
+    Returns:
+        The undamaged checkpoint with the most iterations, None where there is none, and a line for each newer
+        one that is damaged.
+    """
+    recover_folders(save_dir)
+    folders = sorted(_numbered(save_dir).items(), reverse=True)
+    runs = {number: _run_of(folder) for number, folder in folders}
+    readable = [
+        (time_written(folder), runs[number]) for number, folder in folders if runs[number] is not None
+    ]
+    newest_run = max(readable, default=(0.0, None))[1]
+    damaged = []
+    for number, folder in folders:
+        if runs[number] in (newest_run, None):
+            try:
+                _verify(folder)
+            except CheckpointError as error:
+                damaged.append(str(error))
+            else:
+                return folder, damaged
+    return None, damaged
+
+
+def run_checkpoints(save_dir: Path, run: str) -> dict[int, Path]:
+    """Returns the ``iter_N`` folders that a run wrote into ``save_dir``, by their N in rising order."""
+    return {
+        number: folder for number, folder in _numbered(save_dir).items() if run and _run_of(folder) == run
+    }
+
+
+def _numbered(save_dir: Path) -> dict[int, Path]:
+    """All ``iter_N`` by rising N."""
+    numbers = {folder: folder.name.removeprefix("iter_") for folder in save_dir.glob("iter_*")}
+    return dict(sorted((int(text), folder) for folder, text in numbers.items() if text.isdecimal()))
+
+
+def _run_of(folder: Path) -> str | None:
+    """The run that wrote a checkpoint, empty where it has no name; None where the counters are damaged."""
+    try:
+        return _read_state(folder).run
+    except CheckpointError:
+        return None
+
+
+def _verify(folder: Path) -> None:
+    """Raises CheckpointError for a damaged checkpoint; one without checksums is read as a trial."""
+    if (folder / MANIFEST).is_file():
+        with _resuming_from(folder):
+            _check_files(folder)
+    else:
+        read_checkpoint(folder)
+
+
+def _check_files(folder: Path) -> None:
+    for name in (_PARAMETERS, _OPTIMIZER, _STATE):
+        if not (folder / name).is_file():
+            raise CheckpointError(
+                f"there is no {name}; expected an iter_N of train.py (to start from other weights, such as "
+                "PaddleSeg's, set model.pretrained to their model.pdparams)"
+            )
+    if (folder / MANIFEST).is_file():
+        check_manifest(folder)
+    elif (folder / _FACTS).is_file():
+        raise CheckpointError(f"there is no {MANIFEST}")
+    else:
+        _logger.warning(f"{folder}: written by version 0.1, without checksums: damage may go unnoticed")
+
+
+def _read_state(folder: Path) -> TrainState:
+    """The counters; those that an older version did not have keep their defaults."""
+    content = _read_document(folder / _STATE)
+    defaults = asdict(TrainState())
+    for name, value in content.items():
+        if type(value) is not type(defaults.get(name)):
+            raise CheckpointError(f"{_STATE} is damaged ({name}: {value!r})")
+    for table in (content.get("loss_scale", {}), *content.get("loss_sums", [])):
+        if type(table) is not dict or any(type(value) not in (int, float) for value in table.values()):
+            raise CheckpointError(f"{_STATE} is damaged ({table!r})")
+    return TrainState(**content)
+
+
+def _read_document(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path.name} is damaged ({error})") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path.name} is damaged (it holds a {type(content).__name__})")
+    return content
+
+
+@contextmanager
+def _resuming_from(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except (CheckpointError, WeightsError) as error:
+        raise CheckpointError(f"cannot resume from {folder}: {error}") from error
+    except OSError as error:
+        raise CheckpointError(
+            f"cannot resume from {folder}: a file cannot be read: {error.strerror or error}"
+        ) from error

@@ -10,6 +10,7 @@ import paddle
 from paddle import nn
 
 from paddleseg.models.layers import CrissCrossAttention
+from paddleseg.models.modes import evaluation_mode
 
 __all__ = ["Cost", "measure_cost"]
 
@@ -72,16 +73,12 @@ def measure_cost(model: nn.Layer, input_shape: Sequence[int]) -> Cost:
             handles.append(layer.register_forward_post_hook(count_convolution))
         elif isinstance(layer, CrissCrossAttention):
             handles.append(layer.register_forward_post_hook(count_attention))
-    modes = [(layer, layer.training) for layer in model.sublayers(include_self=True)]
-    model.eval()
     try:
-        with paddle.no_grad():
+        with evaluation_mode(model), paddle.no_grad():
             model(paddle.zeros(list(input_shape)))
     finally:
         for handle in handles:
             handle.remove()
-        for layer, training in modes:
-            layer.training = training
 
     trainable = sum(math.prod(p.shape) for p in model.parameters() if not p.stop_gradient)
     total = sum(math.prod(value.shape) for value in model.state_dict().values())

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import tarfile
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -16,6 +15,7 @@ import safetensors
 import safetensors.numpy
 
 from paddleseg.errors import OutputError, WeightsError
+from paddleseg.files import replace_file
 from paddleseg.models.safe_pickle import load_pickle
 
 __all__ = ["find_weights", "read_state", "save_weights"]
@@ -161,25 +161,21 @@ def save_weights(state: Mapping[str, Any], path: str | Path) -> None:
         OutputError: The file cannot be written.
     """
     path = Path(path)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix == ".safetensors":
-            arrays = {name: _to_numpy(value) for name, value in state.items()}
-            safetensors.numpy.save_file(arrays, unfinished)
-        else:
-            paddle.save(dict(state), str(unfinished))
-        unfinished.replace(path)
-    except (OSError, safetensors.SafetensorError) as error:
-        raise OutputError(
-            f"{path}: cannot be written: {getattr(error, 'strerror', None) or error}"
-        ) from error
-    finally:
-        with suppress(OSError):  # it is gone already, or its folder could not be made
-            unfinished.unlink()
+
+    def write(part: Path) -> None:
+        if path.suffix != ".safetensors":
+            paddle.save(dict(state), str(part))
+            return
+        try:
+            safetensors.numpy.save_file({name: _to_numpy(value) for name, value in state.items()}, part)
+        except safetensors.SafetensorError as error:  # a full disk, too
+            raise OutputError(f"{path}: cannot be written: {error}") from error
+
+    replace_file(path, write)
 
 
 def _to_numpy(value: paddle.Tensor | np.ndarray) -> np.ndarray:
-    if isinstance(value, paddle.Tensor):
-        value = (value.astype("float32") if value.dtype == paddle.bfloat16 else value).numpy()
-    return np.asarray(value, order="C")
+    array = value.numpy() if isinstance(value, paddle.Tensor) else value
+    if array.dtype == np.uint16:  # bfloat16, the upper half of a float32
+        array = (array.astype(np.uint32) << 16).view(np.float32)
+    return np.asarray(array, order="C")

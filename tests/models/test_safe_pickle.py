@@ -6,6 +6,7 @@ import io
 import operator
 import os
 import pickle
+import resource
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -166,7 +167,7 @@ def attacks(canary: Path) -> dict[str, tuple[Any, str]]:
         "nested": ({"w": array, "more": [(1, {"deep": Call(os.system, touch)})]}, "posix.system"),
         "tensor pair": ({"w": ("name", Call(eval, code))}, "builtins.eval"),
         "array of objects": (np.array([Call(os.system, touch)], dtype=object), "O8"),
-        "container argument": (Call(list, Call(map, os.system, [touch])), "builtins.map"),
+        "container argument": (Call(tuple, Call(map, os.system, [touch])), "builtins.map"),
     }
 
 
@@ -245,19 +246,22 @@ def test_every_cut_of_a_file_is_an_error() -> None:
             load(data[:length])
 
 
-def test_every_damaged_byte_is_an_error_or_a_value() -> None:
-    """No other exception, and no crash, whatever stands in the file."""
-    data = save({"w": paddle.ones([2])}, protocol=4)
+def test_every_damaged_byte_is_an_error_or_a_value_and_needs_no_memory() -> None:
+    """No other exception, and no crash, whatever stands in the file; Python's own reader would take 12 GB."""
+    datas = [save({"w": paddle.ones([2])}, protocol=protocol) for protocol in (2, 4)]
     generator = np.random.default_rng(0)
     refused = 0
-    for _ in range(2000):
-        damaged = bytearray(data)
-        damaged[generator.integers(len(data))] = generator.integers(256)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for index in range(4000):
+        damaged = bytearray(datas[index % 2])
+        for _ in range(generator.integers(1, 4)):
+            damaged[generator.integers(len(damaged))] = generator.integers(256)
         try:
             load(bytes(damaged))
         except WeightsError:
             refused += 1
-    assert 0 < refused < 2000
+    assert 0 < refused < 4000
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * 1024  # KiB
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,192 @@
+"""What a training run is made of, and whether another one may go on from its checkpoint.
+
+A resumed run gives the result of an uninterrupted one only where all that influences the numbers is the same.
+What is not known to be harmless counts as an influence: a new configuration key needs no entry here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePath
+from typing import Any
+
+import cv2
+import numpy as np
+import paddle
+
+from paddleseg.config.config import Config
+from paddleseg.data.datasets.base import Pair, SegmentationDataset
+from paddleseg.engine.batching import BatchPlan
+from paddleseg.errors import CheckpointError
+from paddleseg.log import get_logger
+from paddleseg.version import __version__
+
+__all__ = ["Difference", "check_resumable", "compare_facts", "run_facts"]
+
+_LISTED = 20
+_ABSENT = None
+_logger = get_logger(__name__)
+
+# Facts that change no number of a resumed run, or only through other facts: folders (the samples have a fact
+# of their own), weights to start from (the checkpoint's take their place), requested against actual numbers.
+_HARMLESS = re.compile(
+    r"(config\.(train_dataset|val_dataset)\..*(dataset_root|_path)"
+    r"|config\.(model\..*)?pretrained"
+    r"|config\.(test_dataset|export|worker_timeout|global_batch_size|accumulate|recompute)\b.*"
+    r"|threads|platform|versions\.python)"
+)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A fact in which two runs differ.
+
+    Attributes:
+        what: Its dotted name: ``config.optimizer.momentum``.
+        saved: Value in the checkpoint; None where it has none.
+        current: Value in this run; None where it has none.
+        changes_result: Whether the run would end with other numbers for it.
+    """
+
+    what: str
+    saved: Any
+    current: Any
+    changes_result: bool
+
+    def describe(self) -> str:
+        """Returns one line: what, the checkpoint's value and this run's."""
+        saved, current = (
+            "absent" if value is _ABSENT else json.dumps(value) for value in (self.saved, self.current)
+        )
+        return f"{self.what}: {saved} → {current}"
+
+
+def run_facts(
+    config: Config,
+    *,
+    plan: BatchPlan,
+    train_set: SegmentationDataset,
+    val_set: SegmentationDataset | None = None,
+    device: str,
+    threads: int,
+) -> dict[str, Any]:
+    """Collects the facts of a run.
+
+    Args:
+        config: Checked configuration.
+        plan: How the images of an iteration are spread.
+        train_set: Where they come from.
+        val_set: What the run evaluates on; None for nothing.
+        device: ``"cpu"``, ``"gpu:0"``.
+        threads: Threads of each process.
+
+    Returns:
+        Plain values, as ``run.json`` has them.
+    """
+    settings = asdict(config.settings)
+    facts = {
+        "config": {**settings, "plugins": sorted(settings["plugins"])},
+        "classes": train_set.class_names,
+        "train_samples": _fingerprint(train_set.files),
+        "val_samples": None if val_set is None else _fingerprint(val_set.files),
+        "world_size": plan.world_size,
+        "accumulate": plan.accumulate,
+        "device": device.partition(":")[0],
+        "threads": threads,
+        "platform": platform.platform(),
+        "versions": {
+            "paddleseg": __version__,
+            "paddle": paddle.__version__,
+            "numpy": np.__version__,
+            "opencv": cv2.__version__,
+            "python": platform.python_version(),
+        },
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(facts, default=str))
+    return plain
+
+
+def _fingerprint(files: Sequence[Pair]) -> dict[str, Any]:
+    """Number and names of samples, which stay the same when the whole data set moves."""
+    names = [name for pair in files for name in (pair.image, pair.label) if name is not None]
+    root = os.path.commonpath([os.path.dirname(os.path.abspath(name)) for name in names])
+    relative = "\0".join(PurePath(os.path.relpath(name, root)).as_posix() for name in names)
+    digest = hashlib.sha256(relative.encode("utf-8", "surrogateescape"))
+    return {"count": len(files), "sha256": digest.hexdigest()}
+
+
+def compare_facts(saved: Mapping[str, Any], current: Mapping[str, Any]) -> list[Difference]:
+    """Lists what differs.
+
+    Args:
+        saved: Facts of the run that wrote a checkpoint; empty where it has none.
+        current: Facts of the run that would go on from it.
+
+    Returns:
+        The differences by name. A null is the same as an absent value, and a seed is none where this run's
+        config has none: it takes the checkpoint's.
+    """
+    if not saved:
+        return []
+    before, now = _flatten(saved), _flatten(current)
+    before.setdefault("config.seed", 0)
+    now.setdefault("config.seed", before["config.seed"])
+    return [
+        Difference(name, before.get(name), now.get(name), changes_result=not _HARMLESS.fullmatch(name))
+        for name in sorted({*before, *now})
+        if before.get(name) != now.get(name)
+    ]
+
+
+def _flatten(tree: Any, name: str = "") -> dict[str, Any]:
+    """Leaves by dotted name. A list of plain values is a leaf, and a list of blocks a table by position."""
+    if isinstance(tree, Mapping):
+        items = [(str(key), value) for key, value in tree.items()]
+    elif isinstance(tree, list) and any(isinstance(value, (Mapping, list)) for value in tree):
+        items = [(str(index), value) for index, value in enumerate(tree)]
+    else:
+        return {} if tree is None else {name: tree}
+    leaves: dict[str, Any] = {}
+    for key, value in items:
+        leaves |= _flatten(value, f"{name}.{key}" if name else key)
+    return leaves
+
+
+def check_resumable(
+    saved: Mapping[str, Any], current: Mapping[str, Any], *, force: bool, folder: Path
+) -> None:
+    """Logs every difference and refuses those that would change the result.
+
+    Args:
+        saved: Facts of the checkpoint; empty where it has none.
+        current: Facts of this run.
+        force: Goes on all the same.
+        folder: The checkpoint, for messages.
+
+    Raises:
+        CheckpointError: A difference would change the result, and ``force`` is false.
+    """
+    if not saved:
+        _logger.warning(
+            f"{folder} does not tell what its run was made of (version 0.1): make sure that config, data, "
+            "number of processes and package versions are the same, or the result will differ"
+        )
+    differences = compare_facts(saved, current)
+    lines = [one.describe() for one in differences if one.changes_result]
+    for one in differences:
+        if force or not one.changes_result:
+            note = "changes the result" if one.changes_result else "does not change the result"
+            _logger.warning(f"[RESUME] {one.describe()} ({note})")
+    if lines and not force:
+        listed = [*lines[:_LISTED], *([f"… and {len(lines) - _LISTED} more"] if lines[_LISTED:] else [])]
+        raise CheckpointError(
+            f"cannot resume from {folder}: this run differs from the one that wrote it (there → here):\n  "
+            + "\n  ".join(listed)
+            + "\nput these back, or give --force to go on with another result than an uninterrupted run's"
+        )
