@@ -88,7 +88,13 @@ def test_a_random_config_loads_or_is_refused(root_dir: Path, tmp_path: Path, blo
     reference = load_config(root_dir / "configs/ccnet/ccnet_resnet101_os8_cityscapes_769x769_60k.yml").tree
     reference["model"]["backbone"]["type"] = "ResNet18_vd"
     reference |= {
-        "test_config": {"aug_eval": True, "scales": [0.75, 1.0], "is_slide": True, "crop_size": [9, 9]},
+        "test_config": {
+            "aug_eval": True,
+            "scales": [0.75, 1.0],
+            "is_slide": True,
+            "crop_size": [9, 9],
+            "stride": [6, 6],
+        },
         "export": {"transforms": [{"type": "Normalize"}]},
     }
     path = tmp_path / "config.yml"

@@ -94,7 +94,7 @@ def _check_type(node: Node, path: Path, registry: Registry) -> Problem | None:
         return Problem(node.source, (*path, "type"), f"missing; name a {registry.kind}")
     name = node.value["type"]
     if not isinstance(name.value, str):
-        text = f"got {show(plain(name))}; expected the name of a {registry.kind}"
+        text = f"got {show(plain(name))}; expected the name of a registered {registry.kind}"
         return Problem(name.source, (*path, "type"), text)
     try:
         registry.get(name.value)

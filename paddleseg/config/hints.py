@@ -9,7 +9,7 @@ import typing
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Above", "AtLeast", "Between", "conforms", "describe"]
+__all__ = ["Above", "AtLeast", "Below", "Between", "conforms", "describe"]
 
 _SCALARS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 _SEQUENCES = (list, abc.Sequence, abc.Iterable, abc.Collection)
@@ -40,6 +40,19 @@ class Above:
 
     def __str__(self) -> str:
         return f"above {self.minimum:g}"
+
+
+@dataclass(frozen=True)
+class Below:
+    """Open upper bound of a number."""
+
+    maximum: float
+
+    def __call__(self, value: float) -> bool:
+        return value < self.maximum
+
+    def __str__(self) -> str:
+        return f"below {self.maximum:g}"
 
 
 @dataclass(frozen=True)
@@ -91,7 +104,7 @@ def describe(hint: Any) -> str:
     if hint is None or hint is type(None):
         return "null"
     if origin is typing.Annotated:
-        bounds = " ".join(str(bound) for bound in arguments[1:] if callable(bound))
+        bounds = " and ".join(str(bound) for bound in arguments[1:] if callable(bound))
         return f"{describe(arguments[0])} {bounds}".strip()
     if origin in (typing.Union, types.UnionType):
         return " or ".join(dict.fromkeys(describe(one) for one in arguments))

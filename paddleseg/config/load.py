@@ -17,10 +17,20 @@ __all__ = ["parse_value", "read_tree"]
 _BASE = "_base_"
 _INHERITED = "_inherited_"
 _SCALARS = (str, int, float, bool, type(None))
+# Far beyond any real configuration; without limits, a few lines can mean more than fits into any memory.
+_MOST_FILES, _MOST_VALUES, _DEEPEST = 100, 100_000, 50
 
 
 class _Loader(yaml.SafeLoader):
     """YAML 1.1 as PyYAML reads it, except that ``1e-4`` is a number, as it is for JSON and Python."""
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Resolves ``<<``, and drops at once what is overridden: merges of merges grow without bounds."""
+        super().flatten_mapping(node)
+        last = {
+            key.value if isinstance(key.value, str) else id(key): (key, value) for key, value in node.value
+        }
+        node.value = list(last.values())
 
 
 _Loader.add_implicit_resolver(
@@ -42,7 +52,7 @@ def read_tree(path: str) -> Node:
     Raises:
         ConfigError: A file is missing or is not a YAML mapping, keys repeat, or bases form a circle.
     """
-    return _read_file(os.path.normpath(path), (), "")
+    return _read_file(os.path.normpath(path), (), "", [])
 
 
 def parse_value(text: str, source: str) -> Node:
@@ -54,7 +64,10 @@ def parse_value(text: str, source: str) -> Node:
     return _compose(text, lambda line: source)
 
 
-def _read_file(path: str, chain: tuple[str, ...], wanted_by: str) -> Node:
+def _read_file(path: str, chain: tuple[str, ...], wanted_by: str, done: list[str]) -> Node:
+    done.append(path)
+    if len(done) > _MOST_FILES:
+        raise ConfigError(f"{wanted_by} _base_: inherits more than {_MOST_FILES} files; name each one once")
     if os.path.realpath(path) in (os.path.realpath(one) for one in chain):
         raise ConfigError(f"{wanted_by} _base_: files inherit in a circle: {' → '.join((*chain, path))}")
     root = _compose(_read_text(path, wanted_by), lambda line: f"{path}:{line}")
@@ -63,7 +76,7 @@ def _read_file(path: str, chain: tuple[str, ...], wanted_by: str) -> Node:
     bases = root.value.pop(_BASE, None)
     for entry in _base_entries(bases):
         base_path = os.path.normpath(os.path.join(os.path.dirname(path), entry.value))
-        root = merge(root, _read_file(base_path, (*chain, path), entry.source))
+        root = merge(root, _read_file(base_path, (*chain, path), entry.source, done))
     return root
 
 
@@ -91,6 +104,8 @@ def _base_entries(bases: Node | None) -> list[Node]:
             raise ConfigError(
                 f"{entry.source} _base_: got {_kind(entry.value)}; expected a file name or a list of them"
             )
+        if not entry.value.isprintable():
+            raise ConfigError(f"{entry.source} _base_: got {entry.value!r}; expected the name of a file")
     return entries
 
 
@@ -106,6 +121,8 @@ def _compose(text: str, locate: Any) -> Node:
         mark = error.problem_mark or error.context_mark
         where = locate(mark.line + 1) if mark else locate(1)
         raise ConfigError(f"{where}: not valid YAML: {error.problem or error.context}") from None
+    except RecursionError:
+        raise ConfigError(f"{locate(1)}: values are nested too deeply, or contain themselves") from None
     except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"{locate(1)}: not valid YAML: {error}") from None
     finally:
@@ -119,12 +136,18 @@ class _Builder:
         self._loader = loader
         self._locate = locate
         self._visits: Counter[int] = Counter()
+        self._values = 0
 
     def build(self, node: yaml.Node, open_nodes: tuple[int, ...]) -> Node:
         source = self._locate(node.start_mark.line + 1)
         if id(node) in open_nodes:
             raise ConfigError(f"{source}: an alias refers to a value that contains it")
         self._visits[id(node)] += 1
+        self._values += 1
+        if len(open_nodes) > _DEEPEST or self._values > _MOST_VALUES:
+            raise ConfigError(
+                f"{source}: more than {_MOST_VALUES} values or {_DEEPEST} levels; aliases of aliases?"
+            )
         inside = (*open_nodes, id(node))
         if isinstance(node, yaml.MappingNode):
             return self._build_mapping(node, source, inside)

@@ -13,7 +13,17 @@ from paddleseg.errors import ConfigError
 
 __all__ = ["apply_flags", "apply_overrides", "set_node"]
 
-_FLAGS = ("iters", "batch_size", "learning_rate", "to_static_training", "seed")
+_FLAGS = (
+    "iters",
+    "batch_size",
+    "learning_rate",
+    "to_static_training",
+    "seed",
+    "accumulate",
+    "precision",
+    "amp_level",
+    "use_ema",
+)
 
 
 def apply_overrides(root: Node, overrides: Sequence[str] | Mapping[str, Any]) -> None:
@@ -48,9 +58,8 @@ def apply_flags(root: Node, flags: Mapping[str, Any]) -> None:
 
     Args:
         root: The tree.
-        flags: ``iters``, ``batch_size``, ``learning_rate``, ``to_static_training``, ``seed``; or dotted
-            paths, whose last name is the flag: ``test_config.scales``. The learning rate goes to
-            ``lr_scheduler``, or to the legacy ``learning_rate`` block.
+        flags: The names in ``_FLAGS``; or dotted paths, whose last name is the flag: ``test_config.scales``.
+            The learning rate goes to ``lr_scheduler``, or to the legacy ``learning_rate`` block.
 
     Raises:
         ConfigError: There is no such flag.
@@ -88,6 +97,11 @@ def _entry(parent: Node, part: str | int, path: Path, source: str) -> Node:
         raise ConfigError(f"{source}: {join(path)} {text}")
     if not isinstance(parent.value, dict):
         raise ConfigError(f"{source}: {join(path)} is {show(parent.value)}, which has no entries")
+    if isinstance(part, int):
+        where = join(path) or "the configuration"
+        raise ConfigError(
+            f"{source}: {where} is a mapping; expected the name of an entry, got the number {part}"
+        )
     return parent.value.setdefault(part, Node(None, source))
 
 
@@ -102,7 +116,7 @@ def _split(key: str) -> Path:
     parts = re.sub(r"\[(\d+)\]", r".\1", key).split(".")
     if not all(parts):
         raise ConfigError(f"--opts {key}: expected names separated by single dots")
-    return tuple(int(part) if part.isdigit() else part for part in parts)
+    return tuple(int(part) if part.isascii() and part.isdigit() else part for part in parts)
 
 
 def _read(text: str, source: str) -> Node:

@@ -11,6 +11,9 @@ from paddleseg.errors import ConfigError
 __all__ = ["Problem", "ProblemError", "raise_problems"]
 
 
+_LISTED = 50  # problems that a message spells out before it counts the rest
+
+
 @dataclass(frozen=True)
 class Problem:
     """One thing that is wrong.
@@ -55,4 +58,5 @@ def raise_problems(problems: Sequence[Problem]) -> None:
     lines = list(dict.fromkeys(str(problem) for problem in problems))
     if len(lines) == 1:
         raise ConfigError(lines[0])
-    raise ConfigError(f"{len(lines)} problems in the configuration:\n" + "\n".join(lines))
+    rest = [f"… and {len(lines) - _LISTED} more"] if len(lines) > _LISTED else []
+    raise ConfigError("\n".join([f"{len(lines)} problems in the configuration:", *lines[:_LISTED], *rest]))

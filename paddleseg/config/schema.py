@@ -9,9 +9,9 @@ from __future__ import annotations
 import dataclasses
 import typing
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from paddleseg.config.hints import Above, AtLeast, Between, conforms, describe
+from paddleseg.config.hints import Above, AtLeast, Below, Between, conforms, describe
 from paddleseg.config.node import Node, Path, plain, show
 from paddleseg.config.problems import Problem
 from paddleseg.errors import did_you_mean
@@ -87,7 +87,14 @@ class LossConfig:
 
 @dataclass(frozen=True)
 class Settings:
-    """The top level of a configuration; absent and null keys have the values below."""
+    """The top level of a configuration; absent and null keys have the values below.
+
+    PaddleSeg lacks these keys, or has flags instead: ``global_batch_size`` is the images a step that the
+    recipe was made for, over all processes; ``accumulate`` how many batches a process adds up before it
+    updates the weights; ``recompute`` saves memory by computing activations twice; ``on_non_finite`` and
+    ``on_bad_sample`` say what becomes of a step without a finite loss and of a broken file;
+    ``worker_timeout`` is how many seconds a sample may take to load.
+    """
 
     model: Block | None = None
     train_dataset: Block | None = None
@@ -101,9 +108,19 @@ class Settings:
     test_config: TestConfig = TestConfig()
     export: ExportConfig = ExportConfig()
     batch_size: Annotated[int, AtLeast(1)] = 1
+    global_batch_size: Annotated[int, AtLeast(1)] | None = None
+    accumulate: Annotated[int, AtLeast(1)] | Literal["auto"] = 1
     iters: Annotated[int, AtLeast(1)] = 1
     seed: Annotated[int, Between(0, 2**32 - 1)] | None = None
     to_static_training: bool = False
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    amp_level: Literal["O1", "O2"] = "O1"
+    recompute: bool = False
+    use_ema: bool = False
+    ema_decay: Annotated[float, AtLeast(0), Below(1)] = 0.999
+    on_non_finite: Literal["stop", "skip", "lower_scale"] = "stop"
+    on_bad_sample: Literal["stop", "skip"] = "stop"
+    worker_timeout: Annotated[float, Above(0)] = 300.0
     plugins: list[str] = field(default_factory=list)
 
 
@@ -130,7 +147,7 @@ def check_structure(root: Node, required: typing.Iterable[str]) -> list[Problem]
     for key in required:
         if _is_absent(root, key) and not (key == "lr_scheduler" and not _is_absent(root, "learning_rate")):
             problems.append(Problem(root.source, (key,), "missing; this program needs it"))
-    return problems + _check_test_config(root) + _check_loss(root)
+    return problems + _check_test_config(root) + _check_loss(root) + _check_step(root)
 
 
 def _check_mapping(node: Node, schema: type, path: Path) -> list[Problem]:
@@ -202,6 +219,29 @@ def _check_loss(root: Node) -> list[Problem]:
         text = f"got {len(types)} types for {len(coef)} coefficients; expected one type, or one for each"
         problems.append(Problem(node.value["types"].source, ("loss", "types"), text))
     return problems
+
+
+def _check_step(root: Node) -> list[Problem]:
+    """Keys about the training step that need each other."""
+    values = {key: node.value for key, node in root.value.items()}
+    wrong = {
+        "accumulate": (
+            values.get("accumulate") == "auto" and values.get("global_batch_size") is None,
+            "auto needs global_batch_size, the images a step that the recipe was made for; set it, or give a "
+            "number",
+        ),
+        "on_non_finite": (
+            values.get("on_non_finite") == "lower_scale" and values.get("precision") != "fp16",
+            "lower_scale needs precision: fp16, which alone has a loss scale; use stop or skip",
+        ),
+        "recompute": (
+            values.get("recompute") is True and values.get("to_static_training") is True,
+            "does not go with to_static_training, whose graph keeps all activations; switch one of them off",
+        ),
+    }
+    return [
+        Problem(root.value[key].source, (key,), text) for key, (is_wrong, text) in wrong.items() if is_wrong
+    ]
 
 
 def _nested_schema(hint: Any) -> type | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import warnings
 from pathlib import Path
 
 import cv2
@@ -16,6 +18,12 @@ __all__ = ["check_label", "read_image", "read_label"]
 
 # Pillow modes of one channel of whole numbers; P holds palette indices, which are the class ids.
 LABEL_MODES = ("1", "L", "P", "I", "I;16", "I;16L", "I;16B")
+
+
+# A picture of one colour has at most about 400 pixels a byte as PNG, fewer as JPEG.
+_PIXELS_PER_BYTE = 1024
+_LARGE = 2**24
+_SUSPICIOUS_BYTES = 2**19
 
 
 def read_image(path: str, channels: int = 3) -> ImageArray:
@@ -35,6 +43,7 @@ def read_image(path: str, channels: int = 3) -> ImageArray:
         DataError: The file is missing, empty, truncated or no image.
     """
     data = _read_bytes(path)
+    _refuse_bomb(data, path)
     flag = cv2.IMREAD_COLOR if channels == 3 else cv2.IMREAD_GRAYSCALE
     # OpenCV's decoders also complain on stderr, without the name of the file.
     verbosity = opencv_log.setLogLevel(opencv_log.LOG_LEVEL_SILENT)
@@ -111,6 +120,26 @@ def _likely_cause(wrong: list[int], label: LabelArray, num_classes: int) -> str:
     if num_classes <= 64 < wrong[-1] and len(wrong) > 8:
         return "; grey levels of a picture or a colour mask instead of class ids?"
     return f"; is num_classes ({num_classes}) too small, or ignore_index wrong?"
+
+
+def _refuse_bomb(data: bytes, path: str) -> None:
+    """Refuses a few bytes that declare a huge picture, which decoders fill with grey for minutes."""
+    if len(data) > _SUSPICIOUS_BYTES:
+        return
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(data)) as image:
+                pixels, size = image.width * image.height, f"{image.width}×{image.height}"
+    except Image.DecompressionBombError as error:
+        pixels, size = _LARGE + _PIXELS_PER_BYTE * _SUSPICIOUS_BYTES, str(error)
+    except Exception:  # damaged, or of a kind that OpenCV alone reads: for the decoder to say
+        return
+    if pixels > _LARGE and pixels > _PIXELS_PER_BYTE * len(data):
+        raise DataError(
+            f"{path}: {len(data)} bytes that declare a huge picture ({size}): damaged or made to do harm; "
+            "copy it again"
+        )
 
 
 def _read_bytes(path: str) -> bytes:

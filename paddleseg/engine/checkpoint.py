@@ -313,7 +313,7 @@ def _read_state(folder: Path) -> TrainState:
     content = _read_document(folder / _STATE)
     defaults = asdict(TrainState())
     for name, value in content.items():
-        if type(value) is not type(defaults.get(name)):
+        if name not in defaults or type(value) is not type(defaults[name]):
             raise CheckpointError(f"{_STATE} is damaged ({name}: {value!r})")
     for table in (content.get("loss_scale", {}), *content.get("loss_sums", [])):
         if type(table) is not dict or any(type(value) not in (int, float) for value in table.values()):
@@ -322,6 +322,8 @@ def _read_state(folder: Path) -> TrainState:
 
 
 def _read_document(path: Path) -> dict[str, Any]:
+    if not path.is_file():  # to read a pipe would never end
+        raise CheckpointError(f"there is no {path.name}")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:

@@ -68,6 +68,8 @@ def _render(files: dict[str, Any], written: float) -> bytes:
 
 
 def _read(folder: Path) -> dict[str, Any]:
+    if not (folder / MANIFEST).is_file():  # to read a pipe would never end
+        raise CheckpointError(f"there is no {MANIFEST}")
     data = (folder / MANIFEST).read_bytes()
     try:
         content: dict[str, Any] = json.loads(data)

@@ -91,7 +91,7 @@ def run_facts(
     """
     settings = asdict(config.settings)
     facts = {
-        "config": {**settings, "plugins": sorted(settings["plugins"])},
+        "config": {**settings, "plugins": sorted(map(os.path.basename, settings["plugins"]))},
         "classes": train_set.class_names,
         "train_samples": _fingerprint(train_set.files),
         "val_samples": None if val_set is None else _fingerprint(val_set.files),

@@ -174,3 +174,39 @@ def test_the_same_base_twice_is_no_circle(tmp_path: Path) -> None:
         "c": "x: 1\n",
     }
     assert plain(read(tmp_path, **files)) == {"x": 1}
+
+
+ALIASES = "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 20))
+MERGES = "".join(f"m{i}: &m{i} {{<<: [*m{i - 1}, *m{i - 1}]}}\n" for i in range(1, 30))
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        pytest.param(f"a0: &a0 [1]\n{ALIASES}", "more than 100000 values or 50 levels", id="aliases"),
+        pytest.param(f"x: {'[' * 60}{']' * 60}", "more than 100000 values or 50 levels", id="depth"),
+        pytest.param(f"x: {'[' * 5000}{']' * 5000}", "nested too deeply", id="great depth"),
+        pytest.param("_base_: [c.yml]", "in a circle", id="circle"),
+        pytest.param('_base_: "\\0"', "expected the name of a file", id="no file name"),
+    ],
+)
+def test_what_would_never_end_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "c.yml").write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=message):
+        read_tree(str(tmp_path / "c.yml"))
+
+
+@pytest.mark.timeout(20)
+def test_merges_of_merges_do_not_grow(tmp_path: Path) -> None:
+    (tmp_path / "c.yml").write_text(f"m0: &m0 {{x: 1}}\n{MERGES}", encoding="utf-8")
+    assert plain(read_tree(str(tmp_path / "c.yml")))["m29"] == {"x": 1}
+
+
+@pytest.mark.timeout(20)
+def test_bases_that_fan_out_are_refused(tmp_path: Path) -> None:
+    for level in range(40):
+        (tmp_path / f"{level}.yml").write_text(f"_base_: [{level + 1}.yml, {level + 1}.yml]\n")
+    (tmp_path / "40.yml").write_text("x: 1\n")
+    with pytest.raises(ConfigError, match="inherits more than 100 files"):
+        read_tree(str(tmp_path / "0.yml"))

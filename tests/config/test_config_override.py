@@ -128,3 +128,15 @@ def test_flag_of_a_program_by_its_dotted_path() -> None:
     assert node is not None
     assert (plain(node), node.source) == ([0.5], "--scales")
     assert find(root, ("test_config", "stride")) is None
+
+
+@pytest.mark.parametrize("item", ["lr_scheduler.99=1", "99=1"])
+def test_a_number_is_no_name_of_an_entry(item: str) -> None:
+    with pytest.raises(ConfigError, match="expected the name of an entry, got the number 99"):
+        apply_overrides(tree(), [item])
+
+
+def test_only_our_digits_make_a_number() -> None:
+    root = tree()
+    apply_overrides(root, ["lr_scheduler.²=1"])  # a name like any other, for later checks to refuse
+    assert plain(root)["lr_scheduler"]["²"] == 1

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import pytest
 
-from paddleseg.config.hints import Above, AtLeast, Between, conforms, describe
+from paddleseg.config.hints import Above, AtLeast, Below, Between, conforms, describe
 
 
 class Unknown:
@@ -34,6 +34,7 @@ class Unknown:
         (Annotated[int, AtLeast(1)], [1, 5], [0, 1.5, True]),
         (Annotated[float, Above(0)], [0.1, 3], [0, -1, "a"]),
         (Annotated[float, Between(0, 1)], [0, 1, 0.5], [1.01, -0.01, float("nan")]),
+        (Annotated[float, AtLeast(0), Below(1)], [0, 0.999], [1, -0.01, float("nan")]),
         (list[Annotated[int, AtLeast(1)]], [[1]], [[0], [1, 0]]),
         (Unknown, [1, "a", {"type": "X"}, None], []),
         (Sequence[Unknown], [[{"type": "X"}]], [{"type": "X"}, 1]),
@@ -52,6 +53,7 @@ def test_conforms(hint: Any, good: list[Any], bad: list[Any]) -> None:
         (Annotated[int, AtLeast(1)] | None, "a whole number of at least 1 or null"),
         (Annotated[float, Above(0)], "a number above 0"),
         (Annotated[float, Between(0, 0.5)], "a number from 0 to 0.5"),
+        (Annotated[float, AtLeast(0), Below(1)], "a number of at least 0 and below 1"),
         (Literal[8, 16], "one of 8, 16"),
         (tuple[int, int], "a list of a whole number, a whole number"),
         (Sequence[float], "a list, each entry a number"),

@@ -45,3 +45,12 @@ def test_an_error_keeps_its_problem() -> None:
     assert isinstance(error, ConfigError)
     assert error.problem is problem
     assert str(error) == "c.yml:3 a: wrong"
+
+
+def test_thousands_of_problems_are_counted() -> None:
+    with pytest.raises(ConfigError) as caught:
+        raise_problems([Problem(f"c.yml:{line}", ("a",), "wrong") for line in range(1, 1001)])
+    lines = str(caught.value).splitlines()
+    assert lines[0] == "1000 problems in the configuration:"
+    assert lines[1:51] == [f"c.yml:{line} a: wrong" for line in range(1, 51)]
+    assert lines[51:] == ["… and 950 more"]

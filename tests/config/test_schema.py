@@ -90,6 +90,26 @@ def test_a_good_tree_has_none() -> None:
         ),
         ({"plugins": "mine"}, "f:1 plugins: got 'mine'; expected a list, each entry text"),
         ({"learning_rate": "a"}, "f:1 learning_rate: got 'a'; expected"),
+        ({"global_batch_size": 0}, "f:1 global_batch_size: got 0; expected a whole number of at least 1"),
+        (
+            {"accumulate": 0},
+            "f:1 accumulate: got 0; expected a whole number of at least 1 or one of 'auto'",
+        ),
+        ({"accumulate": "Auto", "global_batch_size": 8}, "f:1 accumulate: got 'Auto'; expected"),
+        ({"precision": "fp8"}, "f:1 precision: got 'fp8'; expected one of 'fp32', 'bf16', 'fp16'"),
+        ({"amp_level": "O3"}, "f:1 amp_level: got 'O3'; expected one of 'O1', 'O2'"),
+        ({"use_ema": 1}, "f:1 use_ema: got 1; expected true or false"),
+        ({"ema_decay": 1}, "f:1 ema_decay: got 1; expected a number of at least 0 and below 1"),
+        ({"recompute": "yes"}, "f:1 recompute: got 'yes'; expected true or false"),
+        (
+            {"on_non_finite": "ignore"},
+            "f:1 on_non_finite: got 'ignore'; expected one of 'stop', 'skip', 'low",
+        ),
+        (
+            {"on_bad_sample": None, "worker_timeout": 0},
+            "f:1 worker_timeout: got 0; expected a number above 0",
+        ),
+        ({"on_bad_sample": "warn"}, "f:1 on_bad_sample: got 'warn'; expected one of 'stop', 'skip'"),
     ],
 )
 def test_one_problem(tree: dict[str, Any], expected: str) -> None:
@@ -107,6 +127,28 @@ def test_sliding_windows_need_crop_and_stride_without_gaps() -> None:
         "f:1 test_config.stride: got [8, 9]; expected at most crop_size [8, 8], or windows leave gaps"
     ]
     assert problems({"test_config": {**gap, "stride": [8, 8]}}) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "needed", "expected"),
+    [
+        ("accumulate", "auto", {"global_batch_size": 16}, "auto needs global_batch_size"),
+        ("on_non_finite", "lower_scale", {"precision": "fp16"}, "lower_scale needs precision: fp16"),
+        ("recompute", True, {"to_static_training": False}, "does not go with to_static_training"),
+    ],
+)
+def test_keys_of_a_step_that_need_each_other(
+    key: str, value: object, needed: dict[str, object], expected: str
+) -> None:
+    wrong = {key: value} | ({"to_static_training": True} if key == "recompute" else {})
+    (found,) = problems(wrong)
+    assert found.startswith(f"f:1 {key}: {expected}")
+    assert problems({key: value} | needed) == []
+
+
+def test_lower_scale_does_not_fit_bf16() -> None:
+    (found,) = problems({"on_non_finite": "lower_scale", "precision": "bf16"})
+    assert "which alone has a loss scale; use stop or skip" in found
 
 
 def test_required_keys_are_all_listed_and_the_legacy_rate_counts() -> None:
@@ -138,6 +180,15 @@ def test_settings() -> None:
     assert settings.loss == LossConfig(types=[{"type": "L"}], coef=[1])
     assert settings.model == {"type": "M"}
     assert settings_of({"loss": None}).loss is None
+
+
+def test_a_plain_config_trains_as_version_0_1_did() -> None:
+    settings = settings_of({"precision": None})
+    assert (settings.global_batch_size, settings.accumulate) == (None, 1)
+    assert (settings.precision, settings.amp_level) == ("fp32", "O1")
+    assert (settings.use_ema, settings.ema_decay, settings.recompute) == (False, 0.999, False)
+    assert (settings.on_non_finite, settings.on_bad_sample) == ("stop", "stop")
+    assert settings.worker_timeout == 300
 
 
 def test_a_problem_names_the_line_of_the_entry() -> None:

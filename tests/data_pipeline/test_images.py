@@ -62,7 +62,7 @@ def test_a_size_beyond_the_decoder_is_refused(tmp_path: Path) -> None:
 
     header = struct.pack(">IIBBBBB", 40000, 40000, 8, 2, 0, 0, 0)
     parts = chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(b"0")), chunk(b"IEND", b"")
-    (tmp_path / "huge.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+    (tmp_path / "huge.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts) + bytes(2**19))
     with pytest.raises(DataError, match=r"huge\.png: cannot be decoded as an image: .*MAX_IMAGE_PIXELS"):
         read_image(str(tmp_path / "huge.png"))
 
@@ -177,3 +177,26 @@ def test_wrong_values_are_named_with_the_likely_cause(
     message = str(caught.value)
     assert message.startswith(f"l.png: the label holds {', '.join(map(str, wrong[:8]))}")
     assert f"on {len(wrong)} pixels; expected 0..{num_classes - 1}" in message
+
+
+def jpeg_header(side: int) -> bytes:
+    """The start of a JPEG that declares side × side pixels and then ends."""
+    _, data = cv2.imencode(".jpg", np.zeros((8, 8, 3), np.uint8))
+    whole = bytearray(data.tobytes())
+    frame = whole.index(b"\xff\xc0")
+    whole[frame + 5 : frame + 9] = side.to_bytes(2, "big") * 2
+    return bytes(whole)
+
+
+@pytest.mark.parametrize("side", [5000, 32767])
+def test_few_bytes_that_declare_a_huge_picture_are_refused(tmp_path: Path, side: int) -> None:
+    path = tmp_path / "bomb.jpg"
+    path.write_bytes(jpeg_header(side))
+    with pytest.raises(DataError, match=r"bomb\.jpg: \d+ bytes that declare a huge picture"):
+        read_image(str(path))
+
+
+def test_a_large_picture_of_one_colour_is_no_bomb(tmp_path: Path) -> None:
+    path = str(tmp_path / "sky.png")
+    cv2.imwrite(path, np.full((4200, 4200, 3), 200, np.uint8), [cv2.IMWRITE_PNG_COMPRESSION, 9])
+    assert read_image(path).shape == (4200, 4200, 3)
