@@ -16,9 +16,9 @@ import socket
 import struct
 import threading
 import time
-import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from multiprocessing import util
 from multiprocessing.process import BaseProcess
 from typing import Any, Generic, TypeAlias, TypeVar
 
@@ -98,8 +98,9 @@ class WorkerPool(Generic[Task, Result]):
         self._work = work
         self._timeout = timeout
         self._workers: list[_Worker] = []
-        # Also when nobody closes: at garbage collection, and before the interpreter waits for its children.
-        self._finalizer = weakref.finalize(self, _end_all, self._workers, os.getpid())
+        # Also when nobody closes: at garbage collection, and before multiprocessing waits for its children,
+        # which pay no heed to its SIGTERM.
+        self._finalizer = util.Finalize(self, _end_all, (self._workers, os.getpid()), exitpriority=10)
         try:
             for number in range(count):
                 self._workers.append(self._start(number))
@@ -217,8 +218,9 @@ def _serve(
     assert parent is not None
     assert parent.pid is not None
     for number in _INTERRUPTS:
-        # Ctrl-C reaches the whole group of processes; ending the workers is for the parent.
-        signal.signal(number, signal.SIG_IGN if number == signal.SIGINT else signal.SIG_DFL)
+        # Ctrl-C and the launcher's SIGTERM reach the whole group of processes: the parent finishes its
+        # iteration, for which it needs the workers, and then ends them.
+        signal.signal(number, signal.SIG_IGN)
     for number in _CRASHES:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _INTERRUPTS)

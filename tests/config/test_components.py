@@ -42,7 +42,7 @@ def test_good_blocks(block: dict[str, Any], slot: Slot) -> None:
     [
         (3, Slot(LOSSES), ["f:1 x: got 3; expected a block with 'type'"]),
         ({}, Slot(LOSSES), ["f:1 x.type: missing; name a loss"]),
-        ({"type": 3}, Slot(LOSSES), ["f:1 x.type: got 3; expected the name of a loss"]),
+        ({"type": 3}, Slot(LOSSES), ["f:1 x.type: got 3; expected the name of a registered loss"]),
         ({"type": "FakeLos"}, Slot(LOSSES), ["f:1 x.type: no loss 'FakeLos'; did you mean 'FakeLoss'?"]),
         # What is inside a block of no or an odd type is checked all the same: it may be built later.
         (

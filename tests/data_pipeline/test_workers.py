@@ -134,7 +134,6 @@ def test_opencv_keeps_to_one_thread_in_a_worker(pool) -> None:
     [
         (signal.SIGKILL, "was killed by signal 9 (SIGKILL)"),
         (signal.SIGSEGV, "was killed by signal 11 (SIGSEGV)"),
-        (signal.SIGTERM, "was killed by signal 15 (SIGTERM)"),
         ("exit", "ended with exit status 3"),
     ],
 )
@@ -199,9 +198,10 @@ def test_a_worker_stopped_in_the_middle_of_its_answer_counts_as_hung(pool) -> No
     assert (lost.value.place, lost.value.hung) == (None, True)
 
 
-def test_interrupts_are_for_the_parent(pool) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupts_are_for_the_parent(pool, number: signal.Signals) -> None:
     pool.submit(0, "pid")
-    os.kill(pool.take(0), signal.SIGINT)
+    os.kill(pool.take(0), number)
     pool.submit(0, "still here")
     assert pool.take(0) == ("done", "still here")
 
@@ -212,8 +212,7 @@ def test_a_handler_of_the_parent_does_not_run_in_a_worker(tmp_path: Path) -> Non
     try:
         pool = WorkerPool[object, object](act, 1, timeout=5)
         pool.submit(0, signal.SIGTERM)
-        with pytest.raises(WorkerLostError, match="SIGTERM"):
-            pool.take(0)
+        pool.take(0)
         pool.close()
     finally:
         signal.signal(signal.SIGTERM, before)
