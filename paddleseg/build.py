@@ -132,11 +132,12 @@ def import_components(config: Config | None = None) -> list[Problem]:
     return import_plugins(config) if config is not None else []
 
 
-def build_model(config: Config, *, allow_mismatch: bool = False) -> nn.Layer:
+def build_model(config: Config, *, pretrained: bool = True, allow_mismatch: bool = False) -> nn.Layer:
     """Builds the model and loads the weights that ``pretrained`` names, the backbone's first.
 
     Args:
         config: Checked configuration.
+        pretrained: False leaves the random weights, for who fills them from elsewhere.
         allow_mismatch: Lets ``model.pretrained`` be for another number of classes; the classifier then keeps
             its random values.
 
@@ -148,6 +149,8 @@ def build_model(config: Config, *, allow_mismatch: bool = False) -> nn.Layer:
         WeightsError: Weights cannot be found or do not fit.
     """
     backbone, model = assemble_model(_require(config, "model"))
+    if not pretrained:
+        return model
     if backbone is not None:
         _load_pretrained(backbone, config, ("model", "backbone", "pretrained"))
     _load_pretrained(

@@ -57,7 +57,7 @@ class RuntimeSettings:
         return f"CPU threads: {self.threads} of {self.cores} cores (from {self.threads_from}){math}{late}"
 
 
-def configure(*, threads: int | None = None, processes: int = 1) -> RuntimeSettings:
+def configure(*, threads: int | None = None, processes: int = 1, launched: bool = False) -> RuntimeSettings:
     """Sets the threads and the math library's path for the framework that is imported afterwards.
 
     Values that the user put in the environment stay, but an explicit ``threads`` comes first.
@@ -65,6 +65,8 @@ def configure(*, threads: int | None = None, processes: int = 1) -> RuntimeSetti
     Args:
         threads: OpenMP threads of this process; None: the environment's, else an equal share of the cores.
         processes: How many processes of the same run share this machine.
+        launched: Whether Paddle's launcher started this process. It imports the framework, which writes one
+            thread into the environment that the processes inherit; so there, one is nobody's choice.
 
     Returns:
         What the framework will use. When it was imported before, nothing is changed and ``in_time`` is False.
@@ -78,9 +80,10 @@ def configure(*, threads: int | None = None, processes: int = 1) -> RuntimeSetti
     in_time = _FRAMEWORK not in sys.modules
     cores, vendor = available_cores(), cpu_vendor()
     chosen_by: Literal["argument", "environment", "cores"] = "environment"
+    nobodys_choice = ("", "1") if launched else ("",)
     if in_time and threads is not None:
         chosen_by, os.environ[_THREADS] = "argument", str(threads)
-    elif in_time and not os.environ.get(_THREADS, "").strip():
+    elif in_time and os.environ.get(_THREADS, "").strip() in nobodys_choice:
         chosen_by, os.environ[_THREADS] = "cores", str(max(1, cores // processes))
     if in_time and vendor == "AuthenticAMD":
         os.environ.setdefault(_MKL_CPU_TYPE, "5")

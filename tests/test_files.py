@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 from paddleseg.errors import OutputError
-from paddleseg.files import recover_folders, replace_file, replace_folder, write_whole
+from paddleseg.files import recover_folders, remove_folder, replace_file, replace_folder, write_whole
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -152,6 +153,26 @@ def test_the_next_write_clears_up_too(tmp_path: Path) -> None:
         replace_folder(tmp_path / "f", fail)
     assert names_in(tmp_path) == ["f"]
     assert names_in(tmp_path / "f") == ["old"]
+
+
+def test_a_folder_that_goes_is_never_half_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("f/a", "f/b", ".f.unfinished/of_an_earlier_try"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    remove = shutil.rmtree
+
+    def remove_unless_killed(folder: Path, ignore_errors: bool) -> None:
+        if not (folder / "a").exists():
+            remove(folder, ignore_errors=ignore_errors)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", remove_unless_killed)
+        remove_folder(tmp_path / "f")
+    assert names_in(tmp_path) == [".f.unfinished"]
+    assert names_in(tmp_path / ".f.unfinished") == ["a", "b"]
+    recover_folders(tmp_path)
+    remove_folder(tmp_path / "missing")
+    assert names_in(tmp_path) == []
 
 
 KILLED = """

@@ -44,6 +44,14 @@ def test_the_users_environment_stays(environ: dict[str, str]) -> None:
     assert (settings.threads, settings.threads_from) == (3, "environment")
 
 
+@pytest.mark.parametrize(("launched", "threads"), [(True, 4), (False, 1)])
+def test_the_launchers_one_thread_is_nobodys_choice(
+    environ: dict[str, str], launched: bool, threads: int
+) -> None:
+    environ["OMP_NUM_THREADS"] = "1"
+    assert runtime.configure(processes=2, launched=launched).threads == threads
+
+
 def test_an_argument_comes_before_the_environment(environ: dict[str, str]) -> None:
     environ["OMP_NUM_THREADS"] = "3"
     settings = runtime.configure(threads=5)

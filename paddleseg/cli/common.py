@@ -24,6 +24,7 @@ __all__ = [
     "EXIT_INTERRUPTED",
     "EXIT_OK",
     "EXIT_PIPE_CLOSED",
+    "EXIT_SIGNAL",
     "EXIT_USAGE",
     "load_model",
     "read_checked_config",
@@ -33,6 +34,7 @@ __all__ = [
 ]
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED, EXIT_PIPE_CLOSED = 0, 1, 2, 130, 141
+EXIT_SIGNAL = 128  # plus the signal's number, as shells and schedulers have it
 # What a user can put right; any other error of the system may be a bug and keeps its traceback.
 _USERS_ERRNOS = {
     errno.ENOSPC,
@@ -91,7 +93,15 @@ def _reason(error: Exception) -> str:
 
 def _say(message: str) -> None:
     logging.shutdown()
-    print(message, file=sys.stderr, flush=True)
+    origin = f"[rank {distributed.rank()}] " if _is_one_of_several() else ""
+    print(f"{origin}{message}", file=sys.stderr, flush=True)
+
+
+def _is_one_of_several() -> bool:
+    try:
+        return distributed.rank() >= 0 and distributed.world_size() > 1
+    except UsageError:  # the launcher's variables are what the message is about
+        return False
 
 
 def refuse_launcher(program: str) -> None:
@@ -106,17 +116,17 @@ def refuse_launcher(program: str) -> None:
     count = distributed.world_size()
     if count > 1:
         raise UsageError(
-            f"started as one of {count} processes: this version works in one process; "
-            f"start {program} without paddle.distributed.launch"
+            f"started as one of {count} processes: {program} works in one; "
+            "start it without paddle.distributed.launch"
         )
 
 
-def select_device(name: str, *, device_id: int = 0) -> str:
+def select_device(name: str, *, device_id: int | None = None) -> str:
     """Makes a device current.
 
     Args:
         name: ``"auto"``, ``"cpu"``, ``"gpu"`` or another that PaddleSeg names.
-        device_id: Which GPU.
+        device_id: Which GPU; None for the one that the launcher gave this process, or the first.
 
     Returns:
         Paddle's name of the device: ``"cpu"``, ``"gpu:0"`` …
@@ -136,12 +146,12 @@ def select_device(name: str, *, device_id: int = 0) -> str:
             else "the installed paddlepaddle is the CPU build (see 'GPU' in README.md)"
         )
         raise DeviceError(f"--device gpu: {why}; use --device cpu to go on without")
-    if name != "cpu" and device_id >= max(gpus, 1):
+    if name != "cpu" and device_id is not None and device_id >= max(gpus, 1):
         raise DeviceError(f"--device_id {device_id}: there are {gpus} GPUs, numbered from 0")
     if name == "cpu" or gpus == 0:
         paddle.device.set_device("cpu")
     else:
-        paddle.device.set_device(f"gpu:{device_id}")
+        paddle.device.set_device("gpu" if device_id is None else f"gpu:{device_id}")
     return str(paddle.device.get_device())
 
 

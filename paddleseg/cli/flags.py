@@ -213,7 +213,7 @@ def refuse_common(args: argparse.Namespace) -> None:
     refuse(
         args.data_format == "NHWC",
         "--data_format NHWC",
-        "the networks here are written for NCHW; remove the flag",
+        "networks and losses here take channels first (N×C×H×W) only; remove the flag",
     )
     refuse(
         args.use_multilabel,

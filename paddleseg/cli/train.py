@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from paddleseg import log, runtime
+from paddleseg import distributed, log, runtime
 from paddleseg.cli.common import (
     EXIT_OK,
+    EXIT_SIGNAL,
     read_checked_config,
-    refuse_launcher,
     run_program,
     select_device,
 )
@@ -29,7 +30,7 @@ from paddleseg.cli.flags import (
 )
 from paddleseg.cli.output import output_folder
 from paddleseg.config.schema import TRAIN_KEYS
-from paddleseg.errors import DeviceError, UsageError
+from paddleseg.errors import UsageError
 
 if TYPE_CHECKING:
     from paddleseg.engine.checkpoint import TrainState
@@ -43,7 +44,12 @@ _PRELIMINARY = (_LOG_FILE, "metrics.jsonl", "vdlrecords.*")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the program. Returns its exit status: 0, 2 for an error that the user can fix, 130 for Ctrl-C."""
+    """Runs the program.
+
+    Returns:
+        Its exit status: 0; 2 for an error that the user can fix; 130 for Ctrl-C and 143 for SIGTERM, both
+        with a checkpoint once the first step is done.
+    """
     return run_program(_main, argv)
 
 
@@ -51,8 +57,12 @@ def _main(argv: Sequence[str]) -> int:
     args = _parse(argv)
     _refuse_flags(args)
     _check_resume_folder(args.resume_model)
-    settings = runtime.configure(threads=args.threads)
-    log.setup()
+    settings = runtime.configure(
+        threads=args.threads,
+        processes=distributed.local_world_size(),
+        launched=distributed.is_launched(),
+    )
+    log.setup(rank=distributed.rank())
     config = read_checked_config(
         args,
         required=(*TRAIN_KEYS, "val_dataset") if args.do_eval else TRAIN_KEYS,
@@ -60,29 +70,55 @@ def _main(argv: Sequence[str]) -> int:
         flags=_config_flags(args),
     )
     device = select_device(args.device)
-    options = _train_options(args, config.settings.seed or 0)
-    command = ["train.py", *argv]
-    with output_folder(args.save_dir, preliminary=_PRELIMINARY) as save_dir:
-        log.setup(file=save_dir / _LOG_FILE)
+    from paddleseg.engine.group import Group
+    from paddleseg.engine.precision import check_precision
+
+    check_precision(config.settings.precision, device)
+    options = _train_options(args, config.settings.seed or 0, settings.threads)
+    with Group.start() as group, _run_folder(args.save_dir, is_main=group.is_main) as save_dir:
         from paddleseg.config.record import write_run_record
         from paddleseg.engine.training import run_training
 
-        logger = log.get_logger(__name__)
+        logger, command = log.get_logger(__name__), ["train.py", *argv]
         logger.info(f"[RUN] {shlex.join(command)}")
         logger.info(f"[RUN] device: {device}, seed: {options.seed}; {settings.describe()}")
 
         def record(state: TrainState) -> None:
-            start = {"resumed_from": args.resume_model, "iteration": state.iteration}
-            write_run_record(config, save_dir, state.seed, command, settings=asdict(settings), start=start)
+            if group.is_main:
+                start = {"resumed_from": args.resume_model, "iteration": state.iteration}
+                start["world_size"] = group.size
+                write_run_record(
+                    config, save_dir, state.seed, command, settings=asdict(settings), start=start
+                )
 
-        state = run_training(config, options, on_start=record)
-        logger.info(f"[DONE] {state.iteration} iterations; results in {save_dir}")
+        result = run_training(config, options, group=group, on_start=record)
+        iteration = result.state.iteration
+        if result.signal is not None:
+            logger.warning(
+                f"[STOP] {result.signal.name}: iteration {iteration} is saved; go on with the same command "
+                "and --resume_model auto"
+            )
+            return EXIT_SIGNAL + result.signal
+        logger.info(f"[DONE] {iteration} iterations; results in {save_dir}")
     return EXIT_OK
 
 
-def _train_options(args: argparse.Namespace, seed: int) -> TrainOptions:
+@contextlib.contextmanager
+def _run_folder(path: str, *, is_main: bool) -> Iterator[Path]:
+    """The folder of the run, with its log; other processes than the main one write only reports there."""
+    if not is_main:
+        yield Path(path)
+        return
+    with output_folder(path, preliminary=_PRELIMINARY) as folder:
+        log.setup(file=folder / _LOG_FILE)
+        yield folder
+
+
+def _train_options(args: argparse.Namespace, seed: int, threads: int) -> TrainOptions:
+    from paddleseg.engine.profiler_options import parse_profiler_options
     from paddleseg.engine.training import TrainOptions
 
+    profiler: str | None = args.profiler_options
     return TrainOptions(
         save_dir=Path(args.save_dir),
         seed=seed,
@@ -92,9 +128,12 @@ def _train_options(args: argparse.Namespace, seed: int) -> TrainOptions:
         save_interval=args.save_interval,
         keep_checkpoint_max=args.keep_checkpoint_max,
         num_workers=args.num_workers,
-        resume_model=None if args.resume_model is None else Path(args.resume_model),
+        resume_model=args.resume_model,
+        force=args.force,
         early_stop_intervals=args.early_stop_intervals,
         allow_mismatch=args.allow_mismatch,
+        profiler=None if profiler is None else parse_profiler_options(profiler),
+        threads=threads,
     )
 
 
@@ -120,8 +159,13 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         "--resume_model",
         type=non_empty,
         default=None,
-        metavar="ITER_N",
-        help="checkpoint to go on from",
+        metavar="ITER_N|auto",
+        help="checkpoint to go on from; auto: the newest good one in save_dir, or none where there is none",
+    )
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help="resume although config, data, processes or packages differ from the checkpoint's",
     )
     add_mismatch_flag(parser)
     parser.add_argument("--num_workers", type=non_negative_int, default=0, help="processes that read images")
@@ -144,15 +188,9 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         default=None,
         help="fixes weights, order and augmentation; 0 otherwise",
     )
-    parser.add_argument(
-        "--precision", choices=("fp32", "fp16", "bf16"), default="fp32", help="only fp32 works"
-    )
     parser.add_argument("--to_static_training", action="store_true", help="train the compiled static graph")
+    _add_step_flags(parser)
     refused = parser.add_argument_group("flags of PaddleSeg that are refused with the reason")
-    refused.add_argument("--fp16", action="store_true")
-    refused.add_argument("--amp_level", choices=("O1", "O2"), default="O1")
-    refused.add_argument("--use_ema", action="store_true")
-    refused.add_argument("--profiler_options", default=None)
     refused.add_argument("--repeats", type=positive_int, default=1)
     refused.add_argument("--output_op", choices=("argmax", "softmax", "none"), default="argmax")
     refused.add_argument("--input_shape", nargs="+", type=int, default=None)
@@ -160,19 +198,47 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     return parser.parse(argv)
 
 
+def _add_step_flags(parser: argparse.ArgumentParser) -> None:
+    """How a step computes, and what is measured of it."""
+    parser.add_argument(
+        "--accumulate",
+        type=_positive_int_or_auto,
+        default=None,
+        metavar="N|auto",
+        help="batches added up before the weights change; auto: as many as global_batch_size takes",
+    )
+    parser.add_argument(
+        "--precision",
+        choices=("fp32", "fp16", "bf16"),
+        default=None,
+        help="fp16 and bf16 need a GPU; in place of the config's",
+    )
+    parser.add_argument("--fp16", action="store_true", help="the same as --precision fp16")
+    parser.add_argument(
+        "--amp_level",
+        choices=("O1", "O2"),
+        default=None,
+        help="mixed precision: sums and softmax in float32 (O1) or in 16 bits too (O2); weights stay float32",
+    )
+    parser.add_argument(
+        "--use_ema", action="store_true", help="average the weights over time; evaluate and keep the average"
+    )
+    parser.add_argument(
+        "--profiler_options",
+        default=None,
+        metavar="TEXT",
+        help="such as 'batch_range=[10,20];sorted_key=total': profile these iterations",
+    )
+
+
+def _positive_int_or_auto(text: str) -> int | str:
+    return text if text == "auto" else positive_int(text)
+
+
 def _refuse_flags(args: argparse.Namespace) -> None:
     refuse_common(args)
-    mixed = "mixed precision is not available in this version (Paddle has none on CPU); use --precision fp32"
-    if args.precision != "fp32":
-        raise DeviceError(f"--precision {args.precision}: {mixed}")
-    refuse(args.fp16, "--fp16", mixed)
-    refuse(args.amp_level != "O1", "--amp_level", mixed)
-    refuse(args.use_ema, "--use_ema", "averaged weights are not available in this version; remove the flag")
-    refuse(
-        args.profiler_options is not None,
-        "--profiler_options",
-        "not available; batch_cost and reader_cost in the log tell computing from reading",
-    )
+    if args.fp16 and args.precision not in (None, "fp16"):
+        raise UsageError(f"--fp16 and --precision {args.precision} contradict each other; give one of them")
     refuse(
         args.repeats != 1,
         "--repeats",
@@ -182,18 +248,21 @@ def _refuse_flags(args: argparse.Namespace) -> None:
     refuse(args.output_op != "argmax", "--output_op", exporting)
     refuse(args.input_shape is not None, "--input_shape", exporting)
     refuse(args.for_fd, "--for_fd", "FastDeploy's format is not written; run export.py and use deploy.yaml")
-    refuse_launcher("train.py")
 
 
 def _config_flags(args: argparse.Namespace) -> dict[str, Any]:
     flags = {name: getattr(args, name) for name in ("iters", "batch_size", "learning_rate", "seed")}
-    flags["to_static_training"] = args.to_static_training or None
+    flags |= {name: getattr(args, name) for name in ("accumulate", "precision", "amp_level")}
+    flags |= {name: getattr(args, name) or None for name in ("to_static_training", "use_ema")}
+    if args.fp16:
+        flags["precision"] = "fp16"
     return flags
 
 
 def _check_resume_folder(path: str | None) -> None:
     """Looks for the folder now: what is in it is read when the model has been built."""
-    if path is not None and not Path(path).is_dir():
+    # Other processes get it from the main one, and may be on a machine that does not have it.
+    if path not in (None, "auto") and distributed.is_main() and not Path(path).is_dir():
         raise UsageError(
-            f"--resume_model {path}: no such folder; expected one named iter_N, written by train.py"
+            f"--resume_model {path}: no such folder; expected one named iter_N, written by train.py, or auto"
         )

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from paddleseg import log, runtime
+from paddleseg import distributed, log, runtime
 from paddleseg.cli.common import (
     EXIT_OK,
     load_model,
     read_checked_config,
-    refuse_launcher,
     run_program,
     select_device,
 )
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from paddleseg.config.config import Config
     from paddleseg.data.datasets.base import SegmentationDataset
     from paddleseg.engine.evaluator import Evaluation
+    from paddleseg.engine.group import Group
     from paddleseg.engine.results import WorstImages
 
 __all__ = ["main"]
@@ -47,9 +48,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _main(argv: Sequence[str]) -> int:
     args = _parse(argv)
     refuse_common(args)
-    refuse_launcher("val.py")
-    settings = runtime.configure(threads=args.threads)
-    log.setup()
+    settings = runtime.configure(
+        threads=args.threads,
+        processes=distributed.local_world_size(),
+        launched=distributed.is_launched(),
+    )
+    log.setup(rank=distributed.rank())
     config = read_checked_config(
         args,
         required=VAL_KEYS,
@@ -59,23 +63,26 @@ def _main(argv: Sequence[str]) -> int:
     device = select_device(args.device)
     logger = log.get_logger(__name__)
     logger.info(f"[RUN] device: {device}; {settings.describe()}")
-    if args.save_dir is None:
-        _evaluate(config, args)
-        return EXIT_OK
-    with output_folder(args.save_dir) as save_dir:
-        from paddleseg.config.record import write_run_record
-        from paddleseg.engine.results import WorstImages, write_results
+    from paddleseg.config.record import write_run_record
+    from paddleseg.engine.group import Group
+    from paddleseg.engine.results import WorstImages, write_results
 
-        worst = WorstImages()
-        evaluation, dataset = _evaluate(config, args, worst)
-        write_run_record(config, save_dir, None, ["val.py", *argv], program="val", settings=asdict(settings))
-        write_results(save_dir, evaluation, worst, dataset)
-    logger.info(f"[DONE] results in {save_dir}")
+    with contextlib.ExitStack() as stack:
+        group = stack.enter_context(Group.start())
+        writes = args.save_dir is not None and group.is_main
+        save_dir = stack.enter_context(output_folder(args.save_dir)) if writes else None
+        worst = None if args.save_dir is None else WorstImages()
+        evaluation, dataset = _evaluate(config, args, group, worst)
+        if save_dir is not None and worst is not None:
+            command = ["val.py", *argv]
+            write_run_record(config, save_dir, None, command, program="val", settings=asdict(settings))
+            write_results(save_dir, evaluation, worst, dataset)
+            logger.info(f"[DONE] results in {save_dir}")
     return EXIT_OK
 
 
 def _evaluate(
-    config: Config, args: argparse.Namespace, on_image: WorstImages | None = None
+    config: Config, args: argparse.Namespace, group: Group, worst: WorstImages | None
 ) -> tuple[Evaluation, SegmentationDataset]:
     """Evaluates and logs the figures. Returns them, and the data set that they belong to."""
     from paddleseg.build import build_dataset
@@ -92,8 +99,11 @@ def _evaluate(
         with_boundary=True,
         with_auc=args.auc_roc or test_config.auc_roc,
         progress=sys.stderr.isatty(),
-        on_image=on_image,
+        on_image=worst,
+        group=group,
     )
+    if worst is not None:
+        worst.join(group)
     logger = log.get_logger(__name__)
     logger.info(evaluation.report.eval_line(len(evaluation.images)))
     for line in evaluation.report.class_lines():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ from tqdm import tqdm
 
 from paddleseg.data.datasets.base import SegmentationDataset
 from paddleseg.data.loader import EvalItem, make_eval_loader
+from paddleseg.engine.group import Group
 from paddleseg.errors import DataError
 from paddleseg.inference import (
     InferenceOptions,
@@ -26,10 +28,17 @@ from paddleseg.metrics.auc import score_histogram
 from paddleseg.metrics.boundary import boundary_areas
 from paddleseg.metrics.confusion import confusion_matrix
 from paddleseg.metrics.report import Report, make_report
+from paddleseg.models.modes import evaluation_mode
 
-__all__ = ["Evaluation", "ImageResult", "as_predict", "evaluate"]
+__all__ = ["Evaluation", "EvaluationStopped", "ImageResult", "as_predict", "evaluate"]
 
 Labels = npt.NDArray[np.integer]
+
+_STOP = "stop"
+
+
+class EvaluationStopped(Exception):  # noqa: N818 (not an error: somebody asked for it)
+    """The evaluation ended before its last image because it was asked to."""
 
 
 @dataclass(frozen=True)
@@ -83,58 +92,119 @@ def evaluate(
     with_auc: bool = False,
     progress: bool = False,
     on_image: Callable[[EvalItem, Labels, ImageResult], None] | None = None,
+    group: Group | None = None,
+    should_stop: Callable[[], bool] | None = None,
 ) -> Evaluation:
     """Predicts every image at its original size and compares with its label.
 
     Args:
-        model: Network; it is left in the mode it was in.
+        model: Network; each of its layers is left in the mode it was in.
         dataset: Labelled images.
         options: Sliding window, scales, flips; the default is the whole image once.
         num_workers: Processes that read images; 0 reads in this one.
         with_boundary: Also boundary IoU.
         with_auc: Also the area under the ROC curve.
-        progress: Whether to draw a progress bar.
-        on_image: Called with each image, its predicted class ids (H×W) and how it went.
+        progress: Whether rank 0 draws a progress bar, over its own images.
+        on_image: Called with each image, its predicted class ids (H×W) and how it went, by the process
+            that has the image.
+        group: Processes that share the images, every size-th one each; all call this function and all get
+            the whole outcome. The default is this process alone.
+        should_stop: Asked after each image; when it is true in any process, all end early.
 
     Returns:
-        The figures.
+        The figures, the same for any number of processes.
 
     Raises:
         DataError: The data set is empty, without labels, or a file of it is bad.
+        EvaluationStopped: ``should_stop`` said so.
+        PeerError: Another process has failed.
     """
+    group = group or Group()
     options = options or InferenceOptions()
     predict = as_predict(model)
-    classes, ignore = dataset.num_classes, dataset.ignore_index
-    matrix = np.zeros((classes, classes), dtype=np.int64)
-    boundary = np.zeros((2, classes), dtype=np.int64) if with_boundary else None
-    scores: npt.NDArray[np.int64] | None = None
-    images: list[ImageResult] = []
-    was_training = model.training
-    model.eval()
-    try:
-        loader = make_eval_loader(dataset, num_workers=num_workers)
-        for item in tqdm(
-            loader, total=len(dataset), desc="eval", unit="image", disable=not progress, leave=False
-        ):
-            if item.label is None:
-                raise DataError(
-                    f"{item.image_path}: there is no label to compare with; evaluate in mode 'val'"
-                )
+    totals = _Totals(dataset, options, with_boundary=with_boundary, with_auc=with_auc)
+    indices = range(group.rank, len(dataset), group.size)
+    loader = make_eval_loader(dataset, num_workers=num_workers, indices=indices)
+    bar = tqdm(
+        loader,
+        total=len(indices),
+        desc="eval",
+        unit="image",
+        disable=not (progress and group.is_main),
+        leave=False,
+    )
+    stopped = False
+    with evaluation_mode(model):
+        for item in bar:
             logits = undo_transforms(infer_logits(predict, item.image, options), item.undo)
             prediction = to_labels(logits)
-            of_image = confusion_matrix(prediction, item.label, classes, ignore)
-            matrix += of_image
-            images.append(ImageResult(item.index, item.image_path, make_report(of_image).miou))
-            if boundary is not None:
-                boundary += boundary_areas(prediction, item.label, classes, ignore)
-            if with_auc:
-                probabilities = logits if options.is_augmented else softmax(logits)
-                histogram = score_histogram(probabilities[0], item.label, ignore)
-                scores = histogram if scores is None else scores + histogram
+            result = totals.add(item, prediction, logits)
             if on_image is not None:
-                on_image(item, prediction, images[-1])
-    finally:
-        if was_training:
-            model.train()
-    report = make_report(matrix, class_names=dataset.class_names, boundary=boundary, scores=scores)
-    return Evaluation(report, matrix, images)
+                on_image(item, prediction, result)
+            stopped = _stop(group, should_stop)
+            if stopped:
+                break
+    return totals.join(group, stopped)
+
+
+def _stop(group: Group, should_stop: Callable[[], bool] | None) -> bool:
+    """Asks, and passes a yes on to the other processes, which may have many images to go."""
+    if should_stop is not None and should_stop():
+        group.tell(_STOP)
+        return True
+    return group.heard(_STOP)
+
+
+class _Totals:
+    """Counts over the images of this process, then over those of all."""
+
+    def __init__(
+        self,
+        dataset: SegmentationDataset,
+        options: InferenceOptions,
+        *,
+        with_boundary: bool,
+        with_auc: bool,
+    ) -> None:
+        classes, ignore = dataset.num_classes, dataset.ignore_index
+        self._dataset, self._options = dataset, options
+        self._matrix = np.zeros((classes, classes), dtype=np.int64)
+        self._boundary = np.zeros((2, classes), dtype=np.int64) if with_boundary else None
+        # The histogram of one pixel that does not count: zeros of the shape that all have.
+        nothing = np.zeros((classes, 1, 1)), np.full((1, 1), ignore), ignore
+        self._scores = score_histogram(*nothing) if with_auc else None
+        self._images: list[ImageResult] = []
+
+    def add(self, item: EvalItem, prediction: Labels, logits: npt.NDArray[np.float32]) -> ImageResult:
+        """Counts one image.
+
+        Args:
+            item: Image and label.
+            prediction: Class ids, H×W.
+            logits: 1×C×H×W; with scales or flips, averaged probabilities.
+        """
+        if item.label is None:
+            raise DataError(f"{item.image_path}: there is no label to compare with; evaluate in mode 'val'")
+        classes, ignore = self._dataset.num_classes, self._dataset.ignore_index
+        matrix = confusion_matrix(prediction, item.label, classes, ignore)
+        result = ImageResult(item.index, item.image_path, make_report(matrix).miou)
+        self._matrix += matrix
+        self._images.append(result)
+        if self._boundary is not None:
+            self._boundary += boundary_areas(prediction, item.label, classes, ignore)
+        if self._scores is not None:
+            probabilities = logits if self._options.is_augmented else softmax(logits)
+            self._scores += score_histogram(probabilities[0], item.label, ignore)
+        return result
+
+    def join(self, group: Group, stopped: bool) -> Evaluation:
+        """The outcome over all processes. Raises EvaluationStopped when one of them has stopped."""
+        group.wait("evaluation of every process's images")
+        if any(group.any(stopped)):
+            raise EvaluationStopped
+        matrix = group.sum(self._matrix)
+        boundary = None if self._boundary is None else group.sum(self._boundary)
+        scores = None if self._scores is None else group.sum(self._scores)
+        images = sorted(chain.from_iterable(group.gather(self._images)), key=lambda image: image.index)
+        report = make_report(matrix, class_names=self._dataset.class_names, boundary=boundary, scores=scores)
+        return Evaluation(report, matrix, images)

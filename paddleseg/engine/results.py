@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from paddleseg.data.datasets.base import SegmentationDataset
 from paddleseg.data.loader import EvalItem
 from paddleseg.engine.evaluator import Evaluation, ImageResult, Labels
+from paddleseg.engine.group import Group
 from paddleseg.errors import OutputError
 from paddleseg.files import replace_folder, write_whole
 from paddleseg.visualise import color_map, confusion_picture, png_of, side_by_side
@@ -34,8 +36,20 @@ class WorstImages:
     def __call__(self, item: EvalItem, prediction: Labels, result: ImageResult) -> None:
         if not math.isnan(result.miou):
             self.kept.append((result, prediction))
-            self.kept.sort(key=lambda entry: entry[0].miou)
-            del self.kept[self._count :]
+            self._keep_the_worst()
+
+    def join(self, group: Group) -> None:
+        """Joins what the processes have kept; all call it, and all hold the worst of all afterwards."""
+        results = [result for result, _ in self.kept]
+        # The short results travel first, so that predictions which are not among the worst need not.
+        worst = sorted(chain.from_iterable(group.gather(results)), key=_badness)[: self._count]
+        mine = [(result, prediction) for result, prediction in self.kept if result in worst]
+        self.kept = list(chain.from_iterable(group.gather(mine)))
+        self._keep_the_worst()
+
+    def _keep_the_worst(self) -> None:
+        self.kept.sort(key=lambda entry: _badness(entry[0]))
+        del self.kept[self._count :]
 
 
 def write_results(
@@ -61,6 +75,10 @@ def write_results(
         replace_folder(target, lambda folder: _draw(folder, worst, dataset))
     except OSError as error:
         raise OutputError(f"{target}: cannot be written: {error.strerror or error}") from error
+
+
+def _badness(result: ImageResult) -> tuple[float, int]:
+    return result.miou, result.index
 
 
 def _table(evaluation: Evaluation) -> str:

@@ -3,40 +3,54 @@
 from __future__ import annotations
 
 import random
+import signal
 import sys
-import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import paddle
+import yaml
+from paddle import nn
 
 from paddleseg.build import build_dataset, build_loss, build_model, build_optimizer, build_schedule
 from paddleseg.config.config import Config
 from paddleseg.data.crop_check import check_crop_size
 from paddleseg.data.datasets.base import SegmentationDataset
-from paddleseg.data.loader import EvalItem, TrainBatchSampler, make_train_loader
-from paddleseg.engine.checkpoint import TrainState, load_checkpoint
-from paddleseg.engine.evaluator import Evaluation, ImageResult, Labels, evaluate
+from paddleseg.data.loader import TrainBatchSampler, TrainLoader, make_train_loader
+from paddleseg.engine.batching import BatchPlan, plan_batch
+from paddleseg.engine.checkpoint import TrainState
+from paddleseg.engine.ema import ModelEma
+from paddleseg.engine.evaluator import Evaluation
+from paddleseg.engine.gradients import GradientSync, synchronise_batch_norm
+from paddleseg.engine.group import Group
+from paddleseg.engine.guard import StepGuard
 from paddleseg.engine.hooks import (
     CheckpointHook,
     EvaluationHook,
-    FiniteLossHook,
     LogHook,
     ProgressHook,
+    SkippedSamplesHook,
     StartHook,
 )
-from paddleseg.engine.options import inference_options
-from paddleseg.engine.trainer import Hook, Trainer
-from paddleseg.engine.writers import JsonLinesWriter, MetricWriter, PictureWriter, VisualDLWriter
+from paddleseg.engine.interrupts import Interrupts
+from paddleseg.engine.precision import Precision
+from paddleseg.engine.profiler import ProfilerHook
+from paddleseg.engine.profiler_options import ProfilerOptions
+from paddleseg.engine.resume import Resume, find_checkpoint, first_state
+from paddleseg.engine.run_facts import run_facts
+from paddleseg.engine.trainer import Hook, StepParts, Trainer
+from paddleseg.engine.validation import Validation
+from paddleseg.engine.writers import JsonLinesWriter, MetricWriter, VisualDLWriter
+from paddleseg.errors import ConfigError
 from paddleseg.log import get_logger
-from paddleseg.visualise import color_map, side_by_side
 
-__all__ = ["METRICS_FILE", "TrainOptions", "run_training"]
+__all__ = ["METRICS_FILE", "TrainOptions", "TrainResult", "run_training"]
 
 METRICS_FILE = "metrics.jsonl"
-_PICTURES = 4
+_REPORTS = "non_finite"
 _logger = get_logger(__name__)
 
 
@@ -45,7 +59,7 @@ class TrainOptions:
     """What a run takes from the command line rather than from the config.
 
     Attributes:
-        save_dir: Folder of the run; it exists.
+        save_dir: Folder of the run; it exists where the main process runs.
         seed: Seed of the initial weights, of order and augmentation.
         do_eval: Whether to evaluate while training.
         use_vdl: Whether to write VisualDL's log.
@@ -53,9 +67,12 @@ class TrainOptions:
         save_interval: Iterations between two checkpoints, and between two evaluations.
         keep_checkpoint_max: Newest checkpoints that stay; 0 for all.
         num_workers: Processes that read images; 0 reads in this one.
-        resume_model: ``iter_N`` folder to go on from.
+        resume_model: ``iter_N`` folder to go on from, or ``"auto"``.
+        force: Whether to go on from a checkpoint of a run that differs.
         early_stop_intervals: Evaluations without a better mIoU before the run ends; None for no limit.
         allow_mismatch: Whether ``model.pretrained`` may be for another number of classes.
+        profiler: What to profile; None for nothing.
+        threads: CPU threads of this process, for the run's facts.
     """
 
     save_dir: Path
@@ -66,102 +83,224 @@ class TrainOptions:
     save_interval: int = 1000
     keep_checkpoint_max: int = 5
     num_workers: int = 0
-    resume_model: Path | None = None
+    resume_model: str | None = None
+    force: bool = False
     early_stop_intervals: int | None = None
     allow_mismatch: bool = False
+    profiler: ProfilerOptions | None = None
+    threads: int = 1
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """How a run ended.
+
+    Attributes:
+        state: Counters at its end.
+        signal: The signal that ended it early, after saving; None where it ended by itself.
+    """
+
+    state: TrainState
+    signal: signal.Signals | None = None
 
 
 def run_training(
-    config: Config, options: TrainOptions, *, on_start: Callable[[TrainState], None] = lambda _: None
-) -> TrainState:
+    config: Config,
+    options: TrainOptions,
+    *,
+    group: Group | None = None,
+    on_start: Callable[[TrainState], None] = lambda _: None,
+) -> TrainResult:
     """Builds everything, trains, and leaves checkpoints, the best model and metrics in ``save_dir``.
 
     Args:
         config: Checked configuration.
         options: The rest.
+        group: The processes that train together; this one alone by default.
         on_start: Called with the counters that the run starts from, when its first step has gone well.
 
     Returns:
-        Counters at the end of the run.
+        How it ended.
 
     Raises:
-        PaddleSegError: A file, a weight or a value is bad, or results cannot be written.
+        PaddleSegError: A file, a weight or a value is bad, results cannot be written, or another process has
+            failed.
     """
     _seed_everything(options.seed)
-    trainer, writers = _make_trainer(config, options)
-    trainer.hooks = [StartHook(on_start), *trainer.hooks]
-    if trainer.state.iteration >= trainer.iterations:
-        _logger.warning(
-            f"nothing left to do: {trainer.state.iteration} iterations are done already and iters is "
-            f"{trainer.iterations}; raise --iters"
-        )
-    try:
-        trainer.run()
-    finally:
-        for writer in writers:
-            writer.close()
+    with Interrupts() as interrupts:
+        trainer, writers = _make_trainer(config, options, group or Group(), interrupts)
+        trainer.hooks = [StartHook(on_start), *trainer.hooks]
+        if trainer.state.iteration >= trainer.iterations:
+            _logger.warning(
+                f"nothing left to do: {trainer.state.iteration} iterations are done already and iters is "
+                f"{trainer.iterations}"
+            )
+        try:
+            trainer.run()
+        finally:
+            for writer in writers:
+                writer.close()
+    state = trainer.state
     if trainer.stop_reason:
-        _logger.info(f"[STOP] iteration {trainer.state.iteration}: {trainer.stop_reason}")
-    return trainer.state
+        _logger.info(f"[STOP] iteration {state.iteration}: {trainer.stop_reason}")
+    for count, what in (
+        (state.skipped_steps, "steps without finite numbers"),
+        (state.skipped_samples, "bad samples"),
+    ):
+        if count:
+            _logger.warning(f"{what} left out since the start of the run: {count}")
+    if not trainer.interrupted:
+        return TrainResult(state)
+    return TrainResult(state, interrupts.signal or signal.SIGTERM)
 
 
-def _make_trainer(config: Config, options: TrainOptions) -> tuple[Trainer, list[MetricWriter]]:
-    settings = config.settings
+def _make_trainer(
+    config: Config, options: TrainOptions, group: Group, interrupts: Interrupts
+) -> tuple[Trainer, list[MetricWriter]]:
     train_set = build_dataset(config, "train")
     check_crop_size(train_set)
     val_set = build_dataset(config, "val") if options.do_eval else None
-    model = build_model(config, allow_mismatch=options.allow_mismatch)
-    optimizer = build_optimizer(config, model)
-    state = _initial_state(options, model, optimizer)
+    plan = _plan_batch(config, group)
+    facts = run_facts(
+        config,
+        plan=plan,
+        train_set=train_set,
+        val_set=val_set,
+        device=paddle.get_device(),
+        threads=options.threads,
+    )
+    resume = find_checkpoint(
+        options.resume_model, save_dir=options.save_dir, facts=facts, force=options.force, group=group
+    )
+    network = _make_network(config, options, group, resume)
+    state = first_state(options.seed, options.save_dir) if resume is None else resume.state
     sampler = TrainBatchSampler(
         len(train_set),
-        batch_size=settings.batch_size,
+        batch_size=plan.batch_size,
         seed=state.seed,
+        rank=group.rank,
+        world_size=group.size,
+        accumulate=plan.accumulate,
         start_iteration=state.iteration,
-        iterations=settings.iters,
+        iterations=config.settings.iters,
     )
-    loss, schedule = build_loss(config), build_schedule(config)
-    writers = _make_writers(options, state)
-    run_evaluation = (
-        None if val_set is None else _Evaluation(config, model, val_set, writers, options.num_workers)
-    )
+    writers = _make_writers(options, resume) if group.is_main else []
+    run_evaluation = None
+    if val_set is not None:
+        run_evaluation = Validation(
+            config, network.model, val_set, writers, options.num_workers, group, interrupts
+        )
     trainer = Trainer(
-        model=paddle.jit.to_static(model) if settings.to_static_training else model,
-        loss=loss,
-        optimizer=optimizer,
-        schedule=schedule,
-        batches=make_train_loader(train_set, sampler, num_workers=options.num_workers),
-        iterations=settings.iters,
+        model=network.model,
+        loss=build_loss(config),
+        optimizer=network.optimizer,
+        schedule=build_schedule(config),
+        batches=_make_batches(config, train_set, sampler, options.num_workers),
+        iterations=config.settings.iters,
         state=state,
-        hooks=_make_hooks(options, sampler.iterations_per_epoch, writers, run_evaluation),
+        hooks=_make_hooks(options, sampler.iterations_per_epoch, writers, run_evaluation, facts),
+        sync=network.sync,
+        parts=StepParts(
+            accumulate=plan.accumulate,
+            group=group,
+            precision=network.precision,
+            guard=_make_guard(config, options, network.model),
+            ema=network.ema,
+            ignore_index=train_set.ignore_index,
+            measure_every=options.log_iters,
+            interrupts=interrupts,
+        ),
     )
+    trainer.last_checkpoint = None if resume is None else resume.folder
     return trainer, writers
 
 
-def _initial_state(
-    options: TrainOptions, model: paddle.nn.Layer, optimizer: paddle.optimizer.Optimizer
-) -> TrainState:
-    """The counters to start from; a resumed checkpoint fills model and optimiser too."""
-    if options.resume_model is not None:
-        state = load_checkpoint(options.resume_model, model=model, optimizer=optimizer)
-        _logger.info(
-            f"[RESUME] {options.resume_model}: going on after iteration {state.iteration}, seed {state.seed}"
-        )
-        return state
-    if any(options.save_dir.glob("iter_*")):
-        _logger.warning(
-            f"{options.save_dir} holds checkpoints of an earlier run; those of the same name are replaced"
-        )
-    return TrainState(seed=options.seed, run=uuid.uuid4().hex)
+@dataclass(frozen=True)
+class _Network:
+    """What is trained, and what moves with it."""
+
+    model: nn.Layer
+    optimizer: paddle.optimizer.Optimizer
+    precision: Precision
+    sync: GradientSync
+    ema: ModelEma | None
 
 
-def _make_writers(options: TrainOptions, state: TrainState) -> list[MetricWriter]:
-    folder, resumed = options.save_dir, options.resume_model
-    goes_on = resumed is not None and resumed.resolve().parent == folder.resolve()
-    resumed_at = state.iteration if goes_on else None
+def _make_network(config: Config, options: TrainOptions, group: Group, resume: Resume | None) -> _Network:
+    """Builds the model with its optimiser; in all processes they begin with the same values."""
+    settings = config.settings
+    # What another process or a checkpoint brings need not be read, or downloaded, here as well.
+    wants_weights = group.is_main and resume is None
+    model = build_model(config, pretrained=wants_weights, allow_mismatch=options.allow_mismatch)
+    model = synchronise_batch_norm(_with_recomputation(model, config), group)
+    precision = Precision(settings.precision, settings.amp_level)
+    optimizer = build_optimizer(config, model)
+    sync = GradientSync(
+        paddle.jit.to_static(model) if settings.to_static_training else model,
+        group,
+        overlap="gpu" in paddle.get_device(),
+    )
+    ema = ModelEma(model, decay=settings.ema_decay) if settings.use_ema else None
+    if resume is not None:
+        resume.fill(model=model, optimizer=optimizer, ema=ema, precision=precision)
+    return _Network(model, optimizer, precision, sync, ema)
+
+
+def _make_batches(
+    config: Config, train_set: SegmentationDataset, sampler: TrainBatchSampler, num_workers: int
+) -> TrainLoader:
+    return make_train_loader(
+        train_set,
+        sampler,
+        num_workers=num_workers,
+        on_bad_sample=config.settings.on_bad_sample,
+        worker_timeout=config.settings.worker_timeout,
+    )
+
+
+def _make_guard(config: Config, options: TrainOptions, model: nn.Layer) -> StepGuard:
+    return StepGuard(
+        model,
+        policy=config.settings.on_non_finite,
+        folder=options.save_dir / _REPORTS,
+        config_text=yaml.safe_dump(config.tree, sort_keys=False, allow_unicode=True),
+    )
+
+
+def _plan_batch(config: Config, group: Group) -> BatchPlan:
+    settings = config.settings
+    plan = plan_batch(
+        batch_size=settings.batch_size,
+        world_size=group.size,
+        accumulate=settings.accumulate,
+        wanted=settings.global_batch_size,
+    )
+    _logger.info(f"[RUN] {plan.describe()}")
+    advice = plan.advice(build_schedule(config)(0))
+    if advice:
+        _logger.warning(advice)
+    return plan
+
+
+def _with_recomputation(model: nn.Layer, config: Config) -> nn.Layer:
+    """Switches the computing of activations a second time on where the config asks for it."""
+    if config.settings.recompute:
+        if not hasattr(model, "enable_recompute"):
+            raise ConfigError(
+                f"{config.source('recompute')} recompute: {type(model).__name__} has no method "
+                "enable_recompute; set it to false"
+            )
+        model.enable_recompute()
+    return model
+
+
+def _make_writers(options: TrainOptions, resume: Resume | None) -> list[MetricWriter]:
+    folder = options.save_dir
+    goes_on = resume is not None and resume.folder.resolve().parent == folder.resolve()
+    resumed_at = resume.state.iteration if resume is not None and goes_on else None
     writers: list[MetricWriter] = [JsonLinesWriter(folder / METRICS_FILE, resumed_at=resumed_at)]
     if options.use_vdl:
-        writers.append(VisualDLWriter(folder))
+        writers.append(VisualDLWriter(folder, resumed_at=resumed_at))
     return writers
 
 
@@ -170,13 +309,16 @@ def _make_hooks(
     iterations_per_epoch: int,
     writers: list[MetricWriter],
     run_evaluation: Callable[[int], Evaluation] | None,
+    facts: dict[str, Any],
 ) -> list[Hook]:
     """The order matters: a checkpoint holds the result of the evaluation before it."""
     hooks: list[Hook] = [
-        FiniteLossHook(every=options.log_iters, save_interval=options.save_interval),
+        SkippedSamplesHook(),
         LogHook(log_iters=options.log_iters, iterations_per_epoch=iterations_per_epoch, writers=writers),
         ProgressHook(enabled=sys.stderr.isatty()),
     ]
+    if options.profiler is not None:
+        hooks.append(ProfilerHook(options.profiler, save_dir=options.save_dir))
     if run_evaluation is not None:
         hooks.append(
             EvaluationHook(
@@ -192,51 +334,10 @@ def _make_hooks(
             save_dir=options.save_dir,
             interval=options.save_interval,
             keep=options.keep_checkpoint_max,
+            facts=facts,
         )
     )
     return hooks
-
-
-class _Evaluation:
-    """Evaluates the model in training, logs the figures and draws the first images."""
-
-    def __init__(
-        self,
-        config: Config,
-        model: paddle.nn.Layer,
-        dataset: SegmentationDataset,
-        writers: Sequence[MetricWriter],
-        num_workers: int,
-    ) -> None:
-        self._options = inference_options(config.settings.test_config, augment_key="aug_eval")
-        self._model = model
-        self._dataset = dataset
-        self._writers = [writer for writer in writers if isinstance(writer, PictureWriter)]
-        self._num_workers = num_workers
-        self._palette = color_map(256, palette=dataset.palette)
-
-    def __call__(self, iteration: int) -> Evaluation:
-        _logger.info(f"[EVAL] Start evaluating {len(self._dataset)} images at iter {iteration}")
-
-        def draw(item: EvalItem, prediction: Labels, _: ImageResult) -> None:
-            if item.index < _PICTURES:
-                image = self._dataset.load(item.index).image.astype(np.uint8)
-                picture = side_by_side(image, item.label, prediction, self._palette)
-                for writer in self._writers:
-                    writer.picture(f"Evaluate/{item.index}", picture, iteration)
-
-        evaluation = evaluate(
-            self._model,
-            self._dataset,
-            options=self._options,
-            num_workers=self._num_workers,
-            progress=sys.stderr.isatty(),
-            on_image=draw if self._writers else None,
-        )
-        _logger.info(evaluation.report.eval_line(len(evaluation.images)))
-        for line in evaluation.report.class_lines():
-            _logger.info(line)
-        return evaluation
 
 
 def _seed_everything(seed: int) -> None:

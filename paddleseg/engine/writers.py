@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import itertools
 import json
 import math
-from collections.abc import Mapping
+import struct
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -14,8 +18,12 @@ import numpy.typing as npt
 
 from paddleseg.errors import OutputError
 from paddleseg.files import write_whole
+from paddleseg.log import get_logger
 
 __all__ = ["JsonLinesWriter", "MetricWriter", "PictureWriter", "VisualDLWriter"]
+
+_LENGTH = struct.Struct("<Q")
+_logger = get_logger(__name__)
 
 Picture = npt.NDArray[np.uint8]
 
@@ -98,23 +106,77 @@ def _iteration_of(line: str) -> int:
 class VisualDLWriter:
     """VisualDL's log; look at it with ``visualdl --logdir SAVE_DIR``.
 
+    VisualDL shows the newest file of a folder only, so a resumed run goes on in it. Rows are in the file when
+    :meth:`scalars` returns.
+
     Args:
         folder: Where the log file goes.
+        resumed_at: Iteration after which a resumed run goes on: records up to it stay, later ones and those
+            that a crash damaged go. None for a new run, which has a file of its own.
+
+    Raises:
+        OutputError: It cannot be written.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, resumed_at: int | None = None) -> None:
         from visualdl import LogWriter
 
-        self._writer = LogWriter(logdir=str(folder))
+        files = sorted(folder.glob("vdlrecords.*.log"))
+        try:
+            goes_on = resumed_at is not None and files and _cut_records(files[-1], resumed_at)
+            name = files[-1].name if goes_on else _new_name(files)
+            # It prints that it adds to an existing file.
+            with contextlib.redirect_stdout(io.StringIO()):
+                self._writer = LogWriter(logdir=str(folder), file_name=name)
+        except OSError as error:
+            raise OutputError(f"{folder}: VisualDL's log cannot be written ({error.strerror})") from error
 
     def scalars(self, values: Mapping[str, float], iteration: int) -> None:
         for name, value in values.items():
             if math.isfinite(value):
                 # VisualDL refuses this character, which a class name may hold.
                 self._writer.add_scalar(tag=name.replace("%", "_"), value=value, step=iteration)
+        self._writer.flush()
 
     def picture(self, name: str, picture: Picture, iteration: int) -> None:
         self._writer.add_image(tag=name, img=picture, step=iteration, dataformats="HWC")
 
     def close(self) -> None:
         self._writer.close()
+
+
+def _new_name(files: Sequence[Path]) -> str:
+    """VisualDL's own kind of name, and after those that are there: it shows the last one."""
+    numbers = [int(number) for file in files if (number := file.name.split(".")[1]).isdigit()]
+    return f"vdlrecords.{max([int(time.time()), *(number + 1 for number in numbers)]):010d}.log"
+
+
+def _cut_records(file: Path, iteration: int) -> bool:
+    """Removes later and damaged records. False, after a warning, where the file is no log of VisualDL."""
+    data = file.read_bytes()
+    kept = [record for step, record in _records(data) if step <= iteration]
+    if not kept:
+        _logger.warning(f"{file}: not readable as VisualDL's log; it stays, and a new one is begun")
+        return False
+    write_whole(file, b"".join(kept))
+    return True
+
+
+def _records(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Steps and whole records, up to the first damaged one: 8 bytes of length, then a protocol buffer."""
+    from google.protobuf.message import DecodeError
+    from visualdl.proto.record_pb2 import Record
+
+    start = 0
+    while start + _LENGTH.size <= len(data):
+        end = start + _LENGTH.size + _LENGTH.unpack_from(data, start)[0]
+        if end > len(data):
+            return
+        try:
+            values = Record.FromString(data[start + _LENGTH.size : end]).values
+        except DecodeError:
+            return
+        if len(values) != 1:
+            return
+        yield values[0].id, data[start:end]
+        start = end

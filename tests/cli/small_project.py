@@ -66,11 +66,11 @@ class Outcome:
     out: str
     err: str
 
-    def refused(self, *parts: str) -> None:
-        """Asserts one message that holds all parts, exit status 2 and no traceback."""
+    def refused(self, *parts: str, origin: str = "") -> None:
+        """Asserts one message from ``origin`` that holds all parts, exit status 2 and no traceback."""
         assert self.status == 2, (self.status, self.out, self.err)
         assert self.err.count("error: ") == 1, self.err
-        assert self.err.startswith("error: "), self.err
+        assert self.err.startswith(f"{origin}error: "), self.err
         assert "Traceback" not in self.err + self.out, self.err
         missing = [part for part in parts if part not in self.err]
         assert not missing, f"{missing} not in:\n{self.err}"

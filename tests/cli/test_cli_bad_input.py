@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import pickle
 import resource
@@ -19,9 +20,11 @@ from small_project import Project
 
 from paddleseg.cli import train
 from paddleseg.data.sampler import TrainBatchSampler
+from paddleseg.engine.checkpoint import read_checkpoint
 from paddleseg.errors import PaddleSegError
 
 PROGRAMS = ("train", "val", "predict", "export")
+CHECKPOINT_FILES = {"manifest.json", "model.pdopt", "model.pdparams", "run.json", "state.json"}
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
@@ -104,6 +107,30 @@ def test_all_mistakes_of_a_config_at_once_with_their_lines(project: Project, pro
         ("--opts model.num_classes=4", "got 4, but train_dataset.num_classes is 3"),
         ("--opts val_dataset.num_classes=4", "got 4, but train_dataset.num_classes is 3"),
         ("--opts train_dataset.transforms.0.crop_size=[64,64]", "larger than every image"),
+        ("--accumulate 0", "--accumulate: got 0; expected at least 1"),
+        ("--accumulate many", "--accumulate: got 'many'; expected a whole number"),
+        ("--accumulate auto", "accumulate: auto needs global_batch_size"),
+        (
+            "--accumulate auto --opts global_batch_size=5",
+            "accumulate: auto cannot make global_batch_size 5 out of batch_size 2 × 1 processes",
+        ),
+        ("--accumulate 4", "6 samples, fewer than the 8 of one iteration (batch_size 2"),
+        ("--precision fp64", "--precision: invalid choice: 'fp64'"),
+        ("--amp_level O3", "--amp_level: invalid choice: 'O3'"),
+        ("--opts on_non_finite=lower_scale", "on_non_finite: lower_scale needs precision: fp16"),
+        ("--opts on_non_finite=pass", "on_non_finite: got 'pass'; expected one of 'stop', 'skip'"),
+        ("--opts on_bad_sample=1", "on_bad_sample: got 1; expected one of 'stop', 'skip'"),
+        ("--opts worker_timeout=0", "worker_timeout: got 0; expected a number above 0"),
+        ("--use_ema --opts ema_decay=1", "ema_decay: got 1; expected a number of at least 0 and below 1"),
+        ("--opts recompute=True to_static_training=True", "recompute: does not go with to_static_training"),
+        ("--to_static_training --opts recompute=True", "recompute: does not go with to_static_training"),
+        ("--opts recompute=True", "recompute: TinyNet has no method enable_recompute; set it to false"),
+        (
+            "--profiler_options batch_range=[3,1]",
+            "--profiler_options: batch_range=[3,1]: expected [first,end]",
+        ),
+        ("--profiler_options stat=CPU", "--profiler_options: no option 'stat'; did you mean 'state'?"),
+        ("--profiler_options state=GPU", "--profiler_options: state=GPU, but the run is on cpu"),
         ("--resume_model nowhere", "--resume_model nowhere: no such folder; expected one named iter_N"),
         ("--resume_model {root}/data", "cannot resume from"),
         ("--save_dir=", "--save_dir: the value is empty"),
@@ -300,15 +327,22 @@ def test_checkpoint_that_cannot_be_resumed(project: Project) -> None:
     kept = {file.name: file.read_bytes() for file in checkpoint.iterdir()}
     for name, content, message in [
         ("model.pdopt", None, "there is no model.pdopt"),
-        ("model.pdparams", b"", "not a weights file"),
-        ("model.pdopt", kept["model.pdopt"][:-9], "not a weights file"),
-        ("state.json", b"{", "state.json is damaged"),
-        ("state.json", b'{"strange": 1}', "state.json is damaged"),
+        ("model.pdparams", b"", "model.pdparams has 0 bytes, expected "),
+        ("model.pdopt", kept["model.pdopt"][:-9], "model.pdopt has "),
+        ("state.json", b"{", "state.json has 1 bytes"),
+        ("run.json", kept["run.json"].replace(b"1", b"2", 1), "run.json"),
+        ("manifest.json", b"{", "manifest.json"),
+        ("manifest.json", None, "there is no manifest.json"),
     ]:
         file = checkpoint / name
         file.unlink() if content is None else file.write_bytes(content)
-        project.run("train", "--resume_model", checkpoint, *again).refused(str(checkpoint), message)
-        file.write_bytes(kept[name])
+        project.run("train", "--resume_model", checkpoint, *again).refused(
+            f"cannot resume from {checkpoint}: ", message
+        )
+        outcome = project.run("train", "--iters", 2, "--resume_model", "auto")  # starts anew, and replaces it
+        assert outcome.status == 0, outcome.err
+        assert "[RESUME] passed over: " in outcome.out
+        assert str(checkpoint) in outcome.out
     project.run("train", "--resume_model", project.config, *again).refused("no such folder")
     assert not (project.root / "again").exists()
 
@@ -351,12 +385,16 @@ def test_full_disk_while_a_checkpoint_is_written(project: Project, monkeypatch: 
             raise OSError(errno.ENOSPC, "No space left on device", path)
         save(state, path)  # type: ignore[operator]
 
-    monkeypatch.setattr(paddle, "save", save)
-    project.run("train", "--save_interval", 2).refused("No space left on device", "iter_4")
+    with monkeypatch.context() as patch:
+        patch.setattr(paddle, "save", save)
+        project.run("train", "--save_interval", 2).refused("No space left on device", "iter_4")
     assert {file for file in project.files() if Path(file).parent.name == "iter_2"} == {
-        f"output/iter_2/{name}" for name in ("model.pdopt", "model.pdparams", "state.json")
+        f"output/iter_2/{name}" for name in CHECKPOINT_FILES
     }
     assert not {file for file in project.files() if "iter_4" in file}
+    outcome = project.run("train", "--save_interval", 2, "--resume_model", "auto")
+    assert outcome.status == 0, outcome.err
+    assert "iter_2: going on after iteration 2" in outcome.out
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
@@ -442,22 +480,73 @@ def test_a_plugin_that_fails(project: Project, monkeypatch: pytest.MonkeyPatch) 
     project.run("train").refused("'broken_module': ZeroDivisionError", "'no_module': ModuleNotFoundError")
 
 
+def metrics(project: Project) -> list[dict[str, object]]:
+    """All numbers but the times, which no two runs share."""
+    file = project.save_dir / "metrics.jsonl"
+    lines = file.read_text().splitlines() if file.is_file() else []
+    times = ("Time/", "Train/batch_cost", "Train/reader_cost")
+    return [{k: v for k, v in json.loads(line).items() if not k.startswith(times)} for line in lines]
+
+
+def state(folder: Path) -> dict[str, list[float]]:
+    """Every array of a checkpoint."""
+    checkpoint = read_checkpoint(folder)
+    assert checkpoint.ema is not None
+    tables = {"model": checkpoint.model, "optimizer": checkpoint.optimizer, "ema": checkpoint.ema}
+    return {f"{name}/{key}": np.asarray(v).tolist() for name, t in tables.items() for key, v in t.items()}
+
+
 @pytest.mark.slow
-def test_ctrl_c_leaves_whole_checkpoints(project: Project) -> None:
-    process = project.start("train", "--iters", 10**6, "--save_interval", 5)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_the_resumed_run_ends_as_if_nothing_had_happened(
+    project: Project, number: signal.Signals
+) -> None:
+    plugin, slow = project.root / "tiny_net.py", project.root / "slow"
+    wait = f"        import pathlib, time; time.sleep(0.2 * pathlib.Path({str(slow)!r}).exists())\n"
+    forward = "        return [self.head(x)]\n"
+    assert forward in plugin.read_text()
+    plugin.write_text(plugin.read_text().replace(forward, wait + forward))
+    slow.touch()
+    flags = ("--iters", 20, "--save_interval", 8, "--log_iters", 1, "--use_ema", "--resume_model", "auto")
+    process = project.start("train", *flags)
     for _ in range(1200):
-        if list(project.save_dir.glob("iter_*/state.json")) or process.poll() is not None:
+        if len(metrics(project)) > 2 or process.poll() is not None:
             break
-        time.sleep(0.1)
+        time.sleep(0.05)
+    process.send_signal(number)
+    process.send_signal(number)  # as launchers and schedulers do
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (128 + number, ""), out
+    (folder,) = project.save_dir.glob("*iter_*")
+    done = int(folder.name.removeprefix("iter_"))
+    assert f"[STOP] {number.name}: finishing the iteration, then saving" in out
+    assert f"[STOP] {number.name}: iteration {done} is saved; go on with" in out.splitlines()[-1]
+    assert "--resume_model auto" in out.splitlines()[-1]
+    assert {file.name for file in folder.iterdir()} == CHECKPOINT_FILES | {"ema.pdparams"}
+    assert [row["iter"] for row in metrics(project)] == list(range(1, done + 1))
+
+    slow.unlink()
+    outcome = project.run("train", *flags)
+    assert outcome.status == 0, outcome.err
+    assert f"going on after iteration {done}" in outcome.out
+    numbers = metrics(project)
+    arrays = state(project.save_dir / "iter_20")
+    project.save_dir.rename(project.root / "interrupted")
+    assert project.run("train", *flags).status == 0
+    assert metrics(project) == numbers
+    assert state(project.save_dir / "iter_20") == arrays
+
+
+@pytest.mark.slow
+def test_ctrl_c_before_training_begins_is_short(project: Project) -> None:
+    (project.root / "slow_module.py").write_text("import time\nprint('here', flush=True)\ntime.sleep(60)\n")
+    project.replace("plugins: [tiny_net]", "plugins: [tiny_net, slow_module]")
+    process = project.start("train")
+    assert process.stdout is not None
+    assert "here" in process.stdout.readline()
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (130, "interrupted\n")
-    for folder in project.save_dir.glob("*iter_*"):
-        names = {file.name for file in folder.iterdir()}
-        assert names == {"model.pdopt", "model.pdparams", "state.json"}, folder
-    newest = max(project.save_dir.glob("iter_*"), key=lambda path: int(path.name[5:]))
-    resumed = project.run("train", "--resume_model", newest, "--iters", int(newest.name[5:]) + 1)
-    assert resumed.status == 0, resumed.err
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import sys
 from pathlib import Path
 
@@ -120,22 +121,86 @@ def test_every_program_leaves_its_record(project: Project) -> None:
 
 
 def test_a_resumed_run_records_the_seed_that_counts(project: Project) -> None:
-    assert project.run("train", "--iters", 2, "--seed", 7).status == 0
+    assert project.run("train", "--seed", 7, "--save_interval", 2).status == 0
     first = record(project)
     assert (first["seed"], first["resumed_from"], first["iteration"]) == (7, None, 0)
+    assert first["world_size"] == 1
     checkpoint = project.save_dir / "iter_2"
-    assert project.run("train", "--resume_model", checkpoint).status == 0
+    outcome = project.run("train", "--resume_model", checkpoint)
+    assert outcome.status == 0, outcome.err
     again = record(project)
     assert (again["seed"], again["resumed_from"], again["iteration"]) == (7, str(checkpoint), 2)
 
 
+def test_another_seed_than_the_checkpoints_is_refused(project: Project) -> None:
+    assert project.run("train", "--seed", 7, "--save_interval", 2).status == 0
+    project.run("train", "--seed", 8, "--resume_model", "auto").refused("config.seed: 7 → 8")
+
+
 def test_resuming_a_finished_run_says_so(project: Project) -> None:
     assert project.run("train", "--iters", 2).status == 0
-    kept = (project.save_dir / "environment.json").read_bytes()
-    outcome = project.run("train", "--iters", 2, "--resume_model", project.save_dir / "iter_2")
+    kept = {name: (project.save_dir / name).read_bytes() for name in ("environment.json", "metrics.jsonl")}
+    outcome = project.run("train", "--iters", 2, "--resume_model", "auto")
     assert outcome.status == 0, outcome.err
-    assert "nothing left to do: 2 iterations are done already and iters is 2; raise --iters" in outcome.out
-    assert (project.save_dir / "environment.json").read_bytes() == kept
+    assert "nothing left to do: 2 iterations are done already and iters is 2" in outcome.out
+    assert {name: (project.save_dir / name).read_bytes() for name in kept} == kept
+
+
+def test_the_config_of_a_run_loads_again_and_repeats_it(project: Project) -> None:
+    flags = ("--accumulate", 3, "--batch_size", 1, "--use_ema", "--seed", 7, "--log_iters", 1)
+    assert project.run("train", *flags, "--opts", "on_non_finite=skip", "worker_timeout=60").status == 0
+    config = load_config(project.save_dir / "config.yml")
+    settings = config.settings
+    assert (settings.accumulate, settings.use_ema, settings.on_non_finite) == (3, True, "skip")
+    assert settings.worker_timeout == 60
+    losses = []
+    for folder in (project.save_dir, project.root / "again"):
+        rows = (folder / "metrics.jsonl").read_text().splitlines() if folder.exists() else []
+        if not rows:
+            common = ("--save_dir", folder, "--log_iters", 1)
+            outcome = project.run_bare("train", "--config", project.save_dir / "config.yml", *common)
+            assert outcome.status == 0, outcome.err
+            rows = (folder / "metrics.jsonl").read_text().splitlines()
+        losses.append([json.loads(row)["Train/loss"] for row in rows])
+    assert len(losses[0]) == 4
+    assert losses[0] == losses[1]
+
+
+def test_where_the_time_went_is_in_the_log(project: Project) -> None:
+    outcome = project.run("train", "--log_iters", 2)
+    lines = [line.partition("[TIME] ")[2] for line in outcome.out.splitlines() if "[TIME] " in line]
+    number = r"\d+\.\d{4}"
+    names = ("reader", "forward", "loss", "backward", "communication", "optimizer")
+    pattern = r"iter: (\d), seconds: " + ", ".join(f"{name} {number}" for name in names)
+    matches = [re.fullmatch(pattern, line) for line in lines]
+    assert [match and match[1] for match in matches] == ["2", "4"]
+
+
+def test_a_step_that_is_not_finite_ends_in_one_message(project: Project) -> None:
+    plugin, forward = project.root / "tiny_net.py", "return [self.head(x)]"
+    assert forward in plugin.read_text()
+    count = "self.calls = getattr(self, 'calls', 0) + 1\n        "
+    third = "return [self.head(x) * (float('nan') if self.calls == 3 else 1.0)]"
+    plugin.write_text(plugin.read_text().replace(forward, count + third))
+    outcome = project.run("train", "--save_interval", 2)
+    checkpoint = project.save_dir / "iter_2"
+    outcome.refused("iteration 3: the loss is not finite (loss: nan", f"last good checkpoint: {checkpoint}\n")
+    report = re.search(r"report in (\S+);", outcome.err)
+    assert report is not None
+    content = json.loads(Path(report[1]).read_text())
+    assert len(content["files"]) == 2
+    assert (content["iteration"], content["last_checkpoint"]) == (3, str(checkpoint))
+    assert load_config(project.save_dir / "non_finite" / "config.yml").settings.batch_size == 2
+
+
+def test_steps_and_samples_that_were_left_out_are_reported(project: Project) -> None:
+    (project.images / "train3.png").write_bytes(b"no picture")
+    outcome = project.run("train", "--opts", "on_bad_sample=skip", "iters=3")
+    assert outcome.status == 0, outcome.err
+    assert outcome.out.count("skipped: ") == 1
+    assert str(project.images / "train3.png") in outcome.out
+    assert "bad samples left out since the start of the run: 1" in outcome.out
+    assert json.loads((project.save_dir / "iter_3" / "state.json").read_text())["skipped_samples"] == 1
 
 
 @pytest.mark.parametrize("flags", [(), ("--use_vdl", "--do_eval", "--log_iters", 1)])
@@ -157,14 +222,43 @@ def test_home_in_paths(project: Project, monkeypatch: pytest.MonkeyPatch) -> Non
     assert outcome.status == 0, outcome.err
 
 
-@pytest.mark.parametrize("program", PROGRAMS)
-def test_several_processes(project: Project, monkeypatch: pytest.MonkeyPatch, program: str) -> None:
+@pytest.mark.parametrize("program", ["predict", "export"])
+def test_programs_that_work_in_one_process(
+    project: Project, monkeypatch: pytest.MonkeyPatch, program: str
+) -> None:
     monkeypatch.setenv("PADDLE_TRAINERS_NUM", "2")
     before = project.files()
     project.run(program).refused(
-        "started as one of 2 processes", f"start {program}.py without paddle.distributed.launch"
+        "started as one of 2 processes",
+        f"{program}.py works in one; start it without paddle.distributed.launch",
+        origin="[rank 0] ",
     )
     assert project.files() == before
+
+
+@pytest.mark.parametrize("program", ["train", "val"])
+def test_a_place_without_its_launcher(
+    project: Project, monkeypatch: pytest.MonkeyPatch, program: str
+) -> None:
+    monkeypatch.setenv("PADDLE_TRAINERS_NUM", "2")
+    monkeypatch.delenv("PADDLE_MASTER", raising=False)
+    before = project.files()
+    project.run(program).refused("PADDLE_MASTER=''", "paddle.distributed.launch", origin="[rank 0] ")
+    assert project.files() == before
+    monkeypatch.setenv("PADDLE_TRAINER_ID", "2")
+    project.run(program).refused("PADDLE_TRAINER_ID=2: expected less than PADDLE_TRAINERS_NUM=2")
+    assert project.files() == before
+
+
+def test_only_the_main_process_looks_for_the_checkpoint(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PADDLE_TRAINERS_NUM", "2")
+    monkeypatch.delenv("PADDLE_MASTER", raising=False)
+    flags = ("--resume_model", "/on/another/machine/iter_2")
+    project.run("train", *flags).refused("no such folder", origin="[rank 0] ")
+    monkeypatch.setenv("PADDLE_TRAINER_ID", "1")
+    project.run("train", *flags).refused("PADDLE_MASTER=''", origin="[rank 1] ")  # it got further
 
 
 @pytest.mark.parametrize("program", PROGRAMS)

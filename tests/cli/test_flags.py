@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -31,17 +32,12 @@ PEERS = {
 }
 
 REFUSED = [
-    ("train", "--amp_level O2", "use --precision fp32"),
     ("train", "--data_format NHWC", "remove the flag"),
     ("train", "--for_fd", "run export.py"),
-    ("train", "--fp16", "use --precision fp32"),
     ("train", "--input_shape 1 3 8 8", "run export.py"),
     ("train", "--output_op softmax", "run export.py"),
-    ("train", "--precision fp16", "use --precision fp32"),
-    ("train", "--precision bf16", "use --precision fp32"),
-    ("train", "--profiler_options batch_range=[1,2]", "batch_cost and reader_cost"),
+    ("train", "--fp16 --precision bf16", "contradict each other; give one of them"),
     ("train", "--repeats 2", "remove the flag"),
-    ("train", "--use_ema", "remove the flag"),
     ("train", "--use_multilabel", "remove the flag"),
     ("val", "--data_format NHWC", "remove the flag"),
     ("val", "--use_multilabel", "remove the flag"),
@@ -65,13 +61,20 @@ def rows(project: Project) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (project.save_dir / "metrics.jsonl").read_text().splitlines()]
 
 
+def images_an_iteration(project: Project) -> int:
+    log = (project.save_dir / "train.log").read_text()
+    return int(log.rpartition(" images an iteration")[0].rpartition("[RUN] ")[2])
+
+
 def checkpoints(project: Project) -> set[str]:
     return {path.name for path in project.save_dir.glob("iter_*")}
 
 
 # What each flag does to a run of four iterations, batch size 2, lr 0.01.
 TRAIN: list[tuple[str, Callable[[Project], bool]]] = [
-    ("--amp_level O1", lambda p: checkpoints(p) == {"iter_4"}),
+    ("--accumulate 3 --batch_size 1", lambda p: images_an_iteration(p) == 3),
+    ("--accumulate auto --opts global_batch_size=6", lambda p: images_an_iteration(p) == 6),
+    ("--amp_level O2", lambda p: resolved(p)["amp_level"] == "O2"),
     ("--batch_size 3", lambda p: resolved(p)["batch_size"] == 3),
     ("--config {config}", lambda p: checkpoints(p) == {"iter_4"}),
     ("--data_format NCHW", lambda p: checkpoints(p) == {"iter_4"}),
@@ -82,6 +85,7 @@ TRAIN: list[tuple[str, Callable[[Project], bool]]] = [
         "--early_stop_intervals 1 --do_eval --save_interval 1 --opts lr_scheduler.learning_rate=0",
         lambda p: "iter_2" in checkpoints(p) and "iter_3" not in checkpoints(p),
     ),
+    ("--force", lambda p: checkpoints(p) == {"iter_4"}),
     ("--iters 2", lambda p: checkpoints(p) == {"iter_2"}),
     ("--keep_checkpoint_max 2 --save_interval 1", lambda p: checkpoints(p) == {"iter_3", "iter_4"}),
     ("--learning_rate 0.5 --iters 1", lambda p: rows(p)[0]["Train/lr"] == 0.5),
@@ -91,11 +95,21 @@ TRAIN: list[tuple[str, Callable[[Project], bool]]] = [
     ("--opts iters=2 batch_size=1 --opts seed=3", lambda p: environment(p)["seed"] == 3),
     ("--output_op argmax", lambda p: checkpoints(p) == {"iter_4"}),
     ("--precision fp32", lambda p: checkpoints(p) == {"iter_4"}),
+    (
+        "--profiler_options batch_range=[1,3];sorted_key=max;tracer_option=OpDetail",
+        lambda p: checkpoints(p) == {"iter_3"} and (p.save_dir / "profiler" / "summary.txt").is_file(),
+    ),
+    (
+        "--profiler_options batch_range=[1,2];timer_only=True;exit_on_finished=no",
+        lambda p: checkpoints(p) == {"iter_4"} and not (p.save_dir / "profiler").exists(),
+    ),
+    ("--resume_model auto", lambda p: environment(p)["resumed_from"] == "auto"),
     ("--repeats 1", lambda p: checkpoints(p) == {"iter_4"}),
     ("--save_dir {root}/elsewhere/deep", lambda p: (p.root / "elsewhere/deep/iter_4").is_dir()),
     ("--save_interval 3", lambda p: checkpoints(p) == {"iter_3", "iter_4"}),
     ("--seed 7", lambda p: environment(p)["seed"] == 7 and resolved(p)["seed"] == 7),
     ("--to_static_training --iters 1", lambda p: resolved(p)["to_static_training"] is True),
+    ("--use_ema", lambda p: (p.save_dir / "iter_4" / "ema.pdparams").is_file()),
     ("--use_vdl", lambda p: any("vdlrecords" in file.name for file in p.save_dir.iterdir())),
 ]
 
@@ -133,7 +147,7 @@ def test_no_flag_of_the_peers_is_forgotten() -> None:
 
     inference = [(program, flags) for program, flags, _ in INFERENCE]
     tried = {
-        "train": flags_in(*(flags for flags, _ in TRAIN)) | {"resume_model"},
+        "train": flags_in(*(flags for flags, _ in TRAIN)),
         "val": flags_in(*(f.format(augment="aug_eval") for p, f in inference if p != "predict")),
         "predict": flags_in(*(f.format(augment="aug_pred") for p, f in inference if p != "val")),
         "export": flags_in(*(flags for flags, _ in EXPORT)),
@@ -160,11 +174,56 @@ def test_training_flag_has_its_effect(project: Project, flags: str, check: Calla
     assert check(project), (checkpoints(project), outcome.out)
 
 
-def test_resume_goes_on_where_the_checkpoint_was(project: Project) -> None:
-    assert project.run("train", "--iters", 2, "--log_iters", 1).status == 0
-    resumed = project.run("train", "--resume_model", project.save_dir / "iter_2", "--log_iters", 1)
+@pytest.mark.parametrize("flags", ["--fp16", "--precision fp16", "--precision bf16 --amp_level O2"])
+def test_mixed_precision_is_refused_on_cpu_in_one_sentence(project: Project, flags: str) -> None:
+    before = project.files()
+    outcome = project.run("train", *flags.split())
+    name = "bf16" if "bf16" in flags else "fp16"
+    outcome.refused(
+        f"error: precision {name} is not available on cpu: ", "use --precision fp32, or an NVIDIA"
+    )
+    assert outcome.err.count("\n") == 1
+    assert project.files() == before
+
+
+@pytest.mark.parametrize("which", ["iter_2", "auto"])
+def test_resume_goes_on_where_the_checkpoint_was(project: Project, which: str) -> None:
+    flags = ("--save_interval", 2, "--log_iters", 1)
+    assert project.run("train", *flags).status == 0
+    if which == "auto":
+        shutil.rmtree(project.save_dir / "iter_4")
+    expected = {row["iter"]: row["Train/loss"] for row in rows(project)}
+    resumed = project.run(
+        "train", "--resume_model", "auto" if which == "auto" else project.save_dir / which, *flags
+    )
     assert resumed.status == 0, resumed.err
-    assert [row["iter"] for row in rows(project)] == [1, 2, 3, 4]
+    assert f"[RESUME] {project.save_dir / 'iter_2'}: going on after iteration 2, seed 0" in resumed.out
+    assert [(row["iter"], row["Train/loss"]) for row in rows(project)] == list(expected.items())
+
+
+def test_force_goes_on_with_another_config(project: Project) -> None:
+    assert project.run("train", "--iters", 2).status == 0
+    flags = ("--resume_model", "auto", "--learning_rate", 0.5)
+    project.run("train", *flags).refused(
+        f"cannot resume from {project.save_dir / 'iter_2'}: this run differs",
+        "\n  config.iters: 2 → 4\n  config.lr_scheduler.learning_rate: 0.01 → 0.5\nput these back",
+    )
+    outcome = project.run("train", *flags, "--force")
+    assert outcome.status == 0, outcome.err
+    assert "[RESUME] config.iters: 2 → 4 (changes the result)" in outcome.out
+    assert checkpoints(project) == {"iter_2", "iter_4"}
+
+
+def test_another_global_batch_is_said_and_accumulate_keeps_it(project: Project) -> None:
+    project.replace("batch_size: 2", "batch_size: 2\nglobal_batch_size: 4")
+    advice = "linear scaling would change the learning rate from 0.01 to 0.005 (--learning_rate 0.005)"
+    outcome = project.run("train")
+    assert outcome.status == 0, outcome.err
+    assert advice in outcome.out
+    outcome = project.run("train", "--accumulate", "auto")
+    assert outcome.status == 0, outcome.err
+    assert "linear scaling" not in outcome.out
+    assert images_an_iteration(project) == 4
 
 
 def test_opts_come_after_the_programs_flags(project: Project) -> None:

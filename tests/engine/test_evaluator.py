@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import paddle
 import pytest
+from launch import Job
 from paddle import nn
-from small_task import TinySegmenter
+from small_task import TinySegmenter, write_dataset
 
 from paddleseg.data.datasets.file_list import Dataset
 from paddleseg.data.loader import EvalItem
 from paddleseg.data.transforms import Normalize, Padding, Resize
-from paddleseg.engine.evaluator import ImageResult, Labels, as_predict, evaluate
+from paddleseg.engine.evaluator import EvaluationStopped, ImageResult, Labels, as_predict, evaluate
+from paddleseg.engine.group import Group
+from paddleseg.engine.results import WorstImages
 from paddleseg.errors import DataError
 from paddleseg.inference import InferenceOptions
 
@@ -23,6 +28,60 @@ from paddleseg.inference import InferenceOptions
 def model() -> TinySegmenter:
     paddle.seed(4)
     return TinySegmenter(4)
+
+
+# Two processes share seven images, then one image, then are told to stop.
+SHARED = """
+import json, sys, time
+from test_evaluator import evaluate_fully, make_model, open_dataset
+from paddleseg.engine.evaluator import EvaluationStopped, evaluate
+from paddleseg.engine.group import Group
+
+with Group.start() as group:
+    found = {count: evaluate_fully(sys.argv[1], int(count), group) for count in ("7", "1")}
+    seen = []
+
+    def see(item, prediction, result):
+        seen.append(item.index)
+        time.sleep(0.0 if group.rank else 2.0)
+
+    try:
+        evaluate(make_model(), open_dataset(sys.argv[1], 8), on_image=see, group=group,
+                 should_stop=lambda: group.rank == 1)
+    except EvaluationStopped:
+        found["seen"] = seen
+    print("FOUND", json.dumps(found), flush=True)
+"""
+
+
+def make_model() -> TinySegmenter:
+    paddle.seed(4)
+    return TinySegmenter(4)
+
+
+def open_dataset(root: str, count: int) -> Dataset:
+    """The first images of the small task's eight."""
+    return Dataset("val", root, [Normalize()], 4, val_path=f"{root}/list{count}.txt")
+
+
+def evaluate_fully(root: str, count: int, group: Group | None) -> dict[str, Any]:
+    """All that an evaluation finds, as JSON holds it."""
+    worst = WorstImages(3)
+    result = evaluate(
+        make_model(),
+        open_dataset(root, count),
+        with_boundary=True,
+        with_auc=True,
+        on_image=worst,
+        group=group,
+    )
+    worst.join(group or Group())
+    return {
+        "report": result.report.to_dict(),
+        "matrix": result.matrix.tolist(),
+        "images": [[image.index, image.path, image.miou] for image in result.images],
+        "worst": [[kept.index, int(prediction.sum())] for kept, prediction in worst.kept],
+    }
 
 
 def naive_matrix(model: nn.Layer, root: Path) -> np.ndarray:
@@ -97,6 +156,48 @@ def test_the_model_keeps_its_mode(model: TinySegmenter, val_set: Dataset, traini
     with pytest.raises(RuntimeError, match="stop"):
         evaluate(model, val_set, on_image=seen)
     assert model.training == training
+
+
+def test_a_layer_that_is_frozen_by_its_mode_stays_so(model: TinySegmenter, val_set: Dataset) -> None:
+    model.train()
+    model.norm.eval()
+    evaluate(model, val_set)
+    assert model.training
+    assert model.dropout.training
+    assert not model.norm.training
+
+
+@pytest.mark.slow
+@pytest.mark.distributed
+def test_two_processes_find_what_one_finds(tmp_path: Path) -> None:
+    root = write_dataset(tmp_path / "data")
+    lines = (root / "list.txt").read_text("utf-8").splitlines(keepends=True)
+    for count in (1, 7, 8):
+        (root / f"list{count}.txt").write_text("".join(lines[:count]), encoding="utf-8")
+    with Job(tmp_path / "job", SHARED, args=[str(root)], imports=[Path(__file__).parent]) as job:
+        assert job.wait(120) == [0], job.everything()
+    for rank in (0, 1):
+        line = next(line for line in job.log(rank).splitlines() if line.startswith("FOUND "))
+        found = json.loads(line.removeprefix("FOUND "))
+        for count in (7, 1):
+            alone = json.loads(json.dumps(evaluate_fully(str(root), count, None)))
+            np.testing.assert_equal(found[str(count)], alone)  # knows that NaN equals NaN
+        # Rank 0 has four images and 8 seconds to go when rank 1 stops after its first.
+        assert found["seen"] == [1] if rank else len(found["seen"]) in (1, 2, 3)
+
+
+def test_an_evaluation_of_one_process_stops_when_asked(model: TinySegmenter, val_set: Dataset) -> None:
+    seen: list[int] = []
+    model.train()
+    with pytest.raises(EvaluationStopped):
+        evaluate(
+            model,
+            val_set,
+            on_image=lambda item, prediction, result: seen.append(item.index),
+            should_stop=lambda: len(seen) == 3,
+        )
+    assert seen == [0, 1, 2]
+    assert model.training
 
 
 @pytest.mark.parametrize("transform", [Padding([100, 70]), Resize([40, 56])])

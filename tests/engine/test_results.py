@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -30,6 +31,30 @@ def test_the_worst_images_are_kept_worst_first() -> None:
         offer(worst, index, miou)
     assert [(result.index, result.miou) for result, _ in worst.kept] == [(3, 0.1), (4, 0.4)]
     assert [prediction[0, 0] for _, prediction in worst.kept] == [3, 4]
+
+
+class Shares:
+    """Stands for a group: hands over what the other process has gathered before."""
+
+    def __init__(self, *values: Any) -> None:
+        self.others = list(values)
+        self.sent: list[Any] = []
+
+    def gather(self, value: Any) -> list[Any]:
+        self.sent.append(value)
+        return [value, self.others.pop(0)]
+
+
+def test_the_worst_of_all_processes_are_kept() -> None:
+    mine, other = WorstImages(3), WorstImages(3)
+    for index, miou in enumerate([0.5, 0.1, 0.3, 0.2, 0.1, 0.9]):
+        offer(other if index % 2 else mine, index, miou)
+    results = [result for result, _ in other.kept]
+    group = Shares(results, [entry for entry in other.kept if entry[0].index != 5])
+    mine.join(group)
+    assert [result.index for result, _ in group.sent[1]] == [4], "only pictures that are among the worst"
+    assert [(result.index, result.miou) for result, _ in mine.kept] == [(1, 0.1), (4, 0.1), (3, 0.2)]
+    assert [prediction[0, 0] for _, prediction in mine.kept] == [1, 4, 3]
 
 
 def test_figures_matrix_and_pictures(tmp_path: Path, val_set: Dataset) -> None:

@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import re
+import signal
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import paddle
 import pytest
+from paddle import nn
+from small_task import TinySegmenter, write_dataset
 
-from paddleseg.build import build_schedule
+from paddleseg.build import build_model, build_schedule, load_config
 from paddleseg.config.config import Config
-from paddleseg.engine import training
-from paddleseg.engine.checkpoint import TrainState
+from paddleseg.engine import training, validation
+from paddleseg.engine.checkpoint import TrainState, read_checkpoint
 from paddleseg.engine.trainer import Trainer
 from paddleseg.engine.training import TrainOptions, run_training
+from paddleseg.engine.validation import Validation
 from paddleseg.engine.writers import VisualDLWriter
-from paddleseg.errors import CheckpointError, DataError
+from paddleseg.errors import CheckpointError, ConfigError, DataError
 
 MakeConfig = Callable[..., Config]
 
@@ -27,7 +35,7 @@ MakeConfig = Callable[..., Config]
 def train(config: Config, folder: Path, **options: Any) -> TrainState:
     folder.mkdir(exist_ok=True)
     settings = {"seed": 3, "log_iters": 1, "save_interval": 3} | options
-    return run_training(config, TrainOptions(save_dir=folder, **settings))
+    return run_training(config, TrainOptions(save_dir=folder, **settings)).state
 
 
 def rows(folder: Path, key: str) -> list[tuple[int, Any]]:
@@ -36,9 +44,15 @@ def rows(folder: Path, key: str) -> list[tuple[int, Any]]:
 
 
 def tensors(folder: Path) -> dict[str, np.ndarray]:
-    names = ("model.pdparams", "model.pdopt")
-    state = {key: value for name in names for key, value in paddle.load(str(folder / name)).items()}
-    return {key: np.asarray(value) for key, value in state.items()}
+    checkpoint = read_checkpoint(folder)
+    averages = {f"ema.{name}": array for name, array in (checkpoint.ema or {}).items()}
+    return {
+        key: np.asarray(value) for key, value in (checkpoint.model | checkpoint.optimizer | averages).items()
+    }
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.message for record in caplog.records if record.levelname == "WARNING"]
 
 
 def assert_same(first: Path, second: Path) -> None:
@@ -98,24 +112,27 @@ def test_the_number_of_workers_changes_nothing(make_config: MakeConfig, tmp_path
 def interrupt_before(monkeypatch: pytest.MonkeyPatch, iteration: int) -> None:
     real = Trainer.step
 
-    def step(self: Trainer, batch: Any) -> None:
+    def step(self: Trainer, batches: Any) -> None:
         if self.state.iteration == iteration - 1:
             raise KeyboardInterrupt
-        real(self, batch)
+        real(self, batches)
 
     monkeypatch.setattr(Trainer, "step", step)
 
 
-@pytest.mark.parametrize("optimizer", [{"type": "sgd", "momentum": 0.9}, {"type": "AdamW"}])
+AVERAGED = {"use_ema": True, "batch_size": 1, "accumulate": 2, "optimizer": {"type": "AdamW"}}
+
+
+@pytest.mark.parametrize("blocks", [{}, AVERAGED])
 @pytest.mark.parametrize("target", ["first", "second"])
 def test_resuming_equals_running_on(
     make_config: MakeConfig,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    optimizer: dict[str, Any],
+    blocks: dict[str, Any],
     target: str,
 ) -> None:
-    config = make_config(optimizer=optimizer)
+    config = make_config(**blocks)
     whole = train(config, tmp_path / "whole", do_eval=True)
     first, second = tmp_path / "first", tmp_path / target
     with monkeypatch.context() as patch:
@@ -125,20 +142,166 @@ def test_resuming_equals_running_on(
     assert [i for i, _ in rows(first, "Train/loss")] == [1, 2, 3, 4]
     assert sorted(p.name for p in first.glob("iter_*")) == ["iter_3"]
     paddle.rand([5])
-    state = train(config, second, seed=99, resume_model=first / "iter_3", do_eval=True)
+    state = train(config, second, seed=99, resume_model=str(first / "iter_3"), do_eval=True)
     losses = dict(rows(first, "Train/loss")) | dict(rows(second, "Train/loss"))
     assert losses == dict(rows(tmp_path / "whole", "Train/loss"))
     assert_same(tmp_path / "whole" / "iter_6", second / "iter_6")
     assert state.seed == 3, "the checkpoint's seed goes on"
-    assert state.best_miou == whole.best_miou
+    if target == "first":
+        assert replace(state, run="") == replace(whole, run="")
     assert (second / "best_model" / "model.pdparams").is_file()
+
+
+def send_at(monkeypatch: pytest.MonkeyPatch, where: type, method: str, iteration: int) -> None:
+    """Sends SIGTERM to this process at the start of a step, or of the evaluation after it."""
+    real = getattr(where, method)
+
+    def call(self: Any, argument: Any) -> Any:
+        interrupts = self.parts.interrupts if where is Trainer else self._interrupts
+        if (self.state.iteration + 1 if where is Trainer else argument) == iteration:
+            os.kill(os.getpid(), signal.SIGTERM)
+            while interrupts.signal is None:
+                time.sleep(0.001)
+        return real(self, argument)
+
+    monkeypatch.setattr(where, method, call)
+
+
+@pytest.mark.parametrize(
+    ("where", "iteration", "blocks"),
+    [
+        ("step", 2, {}),
+        ("step", 4, AVERAGED),
+        ("step", 6, {}),
+        ("evaluation", 3, AVERAGED),
+        ("evaluation", 6, {}),
+    ],
+)
+def test_a_signal_costs_nothing(
+    make_config: MakeConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    where: str,
+    iteration: int,
+    blocks: dict[str, Any],
+) -> None:
+    config, options = make_config(**blocks), {"do_eval": True, "log_iters": 4}
+    whole, folder = train(config, tmp_path / "whole", **options), tmp_path / "run"
+    folder.mkdir()
+    run = TrainOptions(save_dir=folder, seed=3, save_interval=3, resume_model="auto", **options)
+    with monkeypatch.context() as patch:
+        send_at(patch, *((Trainer, "step") if where == "step" else (Validation, "__call__")), iteration)
+        first = run_training(config, run)
+    assert (first.signal, first.state.iteration) == (signal.SIGTERM, iteration)
+    assert (folder / f"iter_{iteration}").is_dir()
+    assert iteration not in dict(rows(folder, "Evaluate/mIoU")), "left to the resumed run"
+    second = run_training(config, run)
+    assert second.signal is None
+    assert replace(second.state, run="") == replace(whole, run="")
+    for key in ("Train/loss", "Evaluate/mIoU"):
+        assert rows(folder, key) == rows(tmp_path / "whole", key)
+    assert_same(tmp_path / "whole" / "iter_6", folder / "iter_6")
+    assert read_checkpoint(folder / "iter_6").state == second.state
+    best, expected = (
+        paddle.load(str(one / "best_model" / "model.pdparams")) for one in (folder, tmp_path / "whole")
+    )
+    for name, value in expected.items():
+        np.testing.assert_array_equal(best[name].numpy(), value.numpy())
+
+
+def test_auto_passes_over_a_damaged_checkpoint(
+    make_config: MakeConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config, folder = make_config(), tmp_path / "run"
+    train(config, folder, resume_model="auto", save_interval=2)
+    expected = tensors(folder / "iter_6")
+    for name in ("iter_4", "iter_6"):
+        (folder / name / "model.pdparams").write_bytes(b"cut")
+    losses = rows(folder, "Train/loss")
+    train(config, folder, resume_model="auto", save_interval=2)
+    assert caplog.text.count("passed over") == 2
+    for name, value in tensors(folder / "iter_6").items():
+        np.testing.assert_array_equal(value, expected[name])
+    assert rows(folder, "Train/loss") == losses
+
+
+def test_another_config_is_refused_unless_forced(
+    make_config: MakeConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "run"
+    train(make_config("iters=2"), folder)
+    other = make_config("iters=3", "batch_size=4", "worker_timeout=7")
+    with pytest.raises(CheckpointError, match=r"config\.batch_size: 2 → 4\n  config\.iters: 2 → 3\nput"):
+        train(other, folder, resume_model="auto")
+    assert train(other, folder, resume_model="auto", force=True).iteration == 3
+    assert "config.worker_timeout: 300.0 → 7 (does not change the result)" in caplog.text
+
+
+def test_the_best_model_has_averaged_weights(make_config: MakeConfig, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    state = train(make_config(use_ema=True, ema_decay=0.5), folder, do_eval=True)
+    checkpoint = read_checkpoint(folder / f"iter_{state.best_iteration}")
+    assert checkpoint.ema is not None
+    best = paddle.load(str(folder / "best_model" / "model.pdparams"))
+    assert best.keys() == checkpoint.ema.keys() == checkpoint.model.keys()
+    for name, value in checkpoint.ema.items():
+        np.testing.assert_array_equal(best[name].numpy(), value)
+    assert (checkpoint.ema["conv.weight"] != checkpoint.model["conv.weight"]).any()
+
+
+def test_averages_are_evaluated_and_training_goes_on_without_them(
+    make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, averaged = tmp_path / "plain", tmp_path / "averaged"
+    evaluated = []
+    real = Validation.__call__
+
+    def call(self: Validation, iteration: int) -> Any:
+        evaluated.append(self._model.conv.weight.numpy().copy())
+        return real(self, iteration)
+
+    monkeypatch.setattr(Validation, "__call__", call)
+    for folder, use_ema in ((plain, False), (averaged, True)):
+        train(make_config(use_ema=use_ema), folder, do_eval=True)
+    assert rows(plain, "Train/loss") == rows(averaged, "Train/loss")
+    ema = read_checkpoint(averaged / "iter_6").ema
+    assert ema is not None
+    np.testing.assert_array_equal(evaluated[3], ema["conv.weight"])
+    assert (evaluated[3] != evaluated[1]).any()
+
+
+def test_an_epoch_has_fewer_iterations_that_take_more_images(
+    make_config: MakeConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "paddleseg")
+    train(make_config("batch_size=1", "accumulate=4", "iters=5"), tmp_path / "run")
+    lines = [message for message in caplog.messages if message.startswith("[TRAIN]")]
+    epochs = [re.match(r"\[TRAIN\] epoch: (\d), iter: (\d)/5,", line) for line in lines]
+    # Eight images: two iterations an epoch.
+    assert [one and one.groups() for one in epochs] == [*zip("11223", "12345", strict=True)]
+    assert "[RUN] 4 images an iteration: batch_size 1 × processes 1 × accumulate 4" in caplog.messages
+
+
+def test_another_global_batch_is_said_with_its_learning_rate(
+    make_config: MakeConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = make_config(global_batch_size=8, iters=1)
+    train(config, tmp_path / "run")
+    (warning,) = warnings(caplog)
+    assert "recipe has a global batch of 8" in warning
+    assert "from 0.05 to 0.0125 (--learning_rate 0.0125); --accumulate auto keeps the batch" in warning
+    caplog.clear()
+    caplog.set_level(logging.INFO, "paddleseg")
+    train(make_config(global_batch_size=8, iters=1, accumulate="auto"), tmp_path / "auto")
+    assert "[RUN] 8 images an iteration: batch_size 2 × processes 1 × accumulate 4" in caplog.messages
+    assert warnings(caplog) == []
 
 
 def test_the_checkpoint_of_another_model_is_refused(make_config: MakeConfig, tmp_path: Path) -> None:
     train(make_config("iters=1"), tmp_path / "first")
     other = make_config("train_dataset.num_classes=5", "val_dataset.num_classes=5")
     with pytest.raises(CheckpointError, match="cannot resume from"):
-        train(other, tmp_path / "second", resume_model=tmp_path / "first" / "iter_1")
+        train(other, tmp_path / "second", resume_model=str(tmp_path / "first" / "iter_1"))
     assert not list((tmp_path / "second").iterdir())
 
 
@@ -156,10 +319,120 @@ def test_a_new_run_leaves_the_checkpoints_of_an_old_one(
 def test_a_run_whose_loss_overflows_stops_and_keeps_its_checkpoints(
     make_config: MakeConfig, tmp_path: Path
 ) -> None:
-    config = make_config("lr_scheduler.learning_rate=1e30", "lr_scheduler.end_lr=1e30")
-    with pytest.raises(DataError, match=r"iteration [23]: the loss is (nan|inf).*lower the learning"):
-        train(config, tmp_path / "run", save_interval=1, log_iters=10)
-    assert min(p.name for p in (tmp_path / "run").glob("iter_*")) == "iter_1"
+    config, folder = (
+        make_config("lr_scheduler.learning_rate=1e30", "lr_scheduler.end_lr=1e30"),
+        tmp_path / "run",
+    )
+    with pytest.raises(DataError, match=r"iteration 2: the loss is not finite \(loss: .*run.iter_1$"):
+        train(config, folder, save_interval=1, log_iters=10)
+    assert [p.name for p in folder.glob("iter_*")] == ["iter_1"]
+    report = json.loads((folder / "non_finite" / "iter_2_rank_0.json").read_text("utf-8"))
+    assert report["learning_rate"] == 1e30
+    assert report["last_checkpoint"] == str(folder / "iter_1")
+    assert [Path(name).suffix for name in report["files"]] == [".png"] * 2
+    assert report["label_range"] == [0, 2]
+    assert load_config(folder / "non_finite" / "config.yml").tree == config.tree
+
+
+def test_steps_that_are_not_finite_can_be_left_out(
+    make_config: MakeConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    calls: list[int] = []
+
+    def spoil(model: nn.Layer, inputs: Any, outputs: list[paddle.Tensor]) -> list[paddle.Tensor]:
+        calls.append(1)
+        return [output * (float("nan") if len(calls) in (2, 5) else 1.0) for output in outputs]
+
+    def build(*args: Any, **named: Any) -> Any:
+        model = build_model(*args, **named)
+        model.register_forward_post_hook(spoil)
+        return model
+
+    monkeypatch.setattr(training, "build_model", build)
+    folder = tmp_path / "run"
+    state = train(make_config(on_non_finite="skip"), folder)
+    assert (state.iteration, state.skipped_steps) == (6, 2)
+    assert warnings(caplog)[-1] == "steps without finite numbers left out since the start of the run: 2"
+    assert sorted(p.name for p in (folder / "non_finite").iterdir()) == [
+        "config.yml",
+        "iter_2_rank_0.json",
+        "iter_5_rank_0.json",
+    ]
+    assert all(np.isfinite(value).all() for value in tensors(folder / "iter_6").values())
+
+
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
+def test_bad_samples_can_be_left_out(
+    make_config: MakeConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture, workers: int
+) -> None:
+    data = write_dataset(tmp_path / "data")
+    (data / "images" / "3.png").write_bytes(b"no picture")
+    config = make_config(
+        *(
+            f"train_dataset.{key}={data}{rest}"
+            for key, rest in (("dataset_root", ""), ("train_path", "/list.txt"))
+        ),
+        "on_bad_sample=skip",
+        "iters=8",
+    )
+    state = train(config, tmp_path / "run", num_workers=workers)
+    assert state.skipped_samples == 2, "once in each of two epochs"
+    skipped = [message for message in caplog.messages if message.startswith("skipped: ")]
+    assert len(skipped) == 2
+    assert str(data / "images" / "3.png") in skipped[0]
+    assert warnings(caplog)[-1] == "bad samples left out since the start of the run: 2"
+
+
+def test_recomputation_needs_a_model_that_can(make_config: MakeConfig, tmp_path: Path) -> None:
+    config = make_config("recompute=True")
+    with pytest.raises(
+        ConfigError, match="recompute: TinySegmenter has no method enable_recompute; set it to"
+    ):
+        train(config, tmp_path / "run")
+
+
+def test_recomputation_is_switched_on(
+    make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(TinySegmenter, "enable_recompute", lambda _: asked.append(1), raising=False)
+    train(make_config("iters=1"), tmp_path / "without")
+    assert asked == []
+    train(make_config("iters=1", "recompute=True"), tmp_path / "with")
+    assert asked == [1]
+
+
+def test_a_resumed_run_needs_no_pretrained_weights(
+    make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def build(*args: Any, pretrained: bool, **named: Any) -> Any:
+        asked.append(pretrained)
+        return build_model(*args, pretrained=pretrained, **named)
+
+    monkeypatch.setattr(training, "build_model", build)
+    for _ in range(2):
+        train(make_config("iters=1"), tmp_path / "run", resume_model="auto")
+    assert asked == [True, False]
+
+
+def test_the_start_is_told_after_the_first_step(make_config: MakeConfig, tmp_path: Path) -> None:
+    told: list[int] = []
+    folder = tmp_path / "run"
+    folder.mkdir()
+
+    def note(state: TrainState) -> None:
+        assert [i for i, _ in rows(folder, "Train/loss")] == list(range(1, state.iteration + 1))
+        told.append(state.iteration)
+
+    for last in (3, 6, 6):
+        options = TrainOptions(save_dir=folder, save_interval=3, log_iters=1, resume_model="auto", force=True)
+        run_training(make_config(f"iters={last}"), options, on_start=note)
+    assert told == [0, 3], "a run that has nothing left to do does not begin"
 
 
 def test_a_run_without_gain_stops_early(
@@ -180,7 +453,7 @@ def test_a_grey_data_set_is_evaluated_and_drawn(
     drawn = []
     monkeypatch.setattr(VisualDLWriter, "picture", lambda self, name, picture, _: drawn.append(picture.shape))
     if not use_vdl:
-        monkeypatch.setattr(training, "side_by_side", None)  # nobody takes pictures: none is drawn
+        monkeypatch.setattr(validation, "side_by_side", None)  # nobody takes pictures: none is drawn
     normalize = "{type: Normalize, mean: [0.5], std: [0.5]}"
     config = make_config(
         "train_dataset.img_channels=1",
@@ -201,9 +474,9 @@ def test_metrics_of_an_earlier_run_are_kept_apart(make_config: MakeConfig, tmp_p
         train(make_config("iters=2"), folder, save_interval=1)
     assert [i for i, _ in rows(first, "Train/loss")] == [1, 2]
     assert (first / "metrics.jsonl.1").is_file()
-    train(make_config("iters=3"), first, save_interval=1, resume_model=first / "iter_1")
+    train(make_config("iters=3"), first, save_interval=1, resume_model=str(first / "iter_1"), force=True)
     assert [i for i, _ in rows(first, "Train/loss")] == [1, 2, 3]
-    train(make_config("iters=3"), second, save_interval=1, resume_model=first / "iter_2")
+    train(make_config("iters=3"), second, save_interval=1, resume_model=str(first / "iter_2"))
     assert [i for i, _ in rows(second, "Train/loss")] == [3]
 
 

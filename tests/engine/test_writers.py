@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import time
 from pathlib import Path
 
 import numpy as np
@@ -75,3 +77,94 @@ def test_visualdl_takes_numbers_pictures_and_odd_names(tmp_path: Path) -> None:
     assert kinds == {"Train/loss": "scalar", "Evaluate/IoU/100_ wool": "scalar", "Evaluate/0": "image"}
     (loss,) = log.get_data("scalar", "Train/loss")
     assert (loss.id, loss.value) == (3, 0.25)
+
+
+def write_log(folder: Path, *iterations: int, resumed_at: int | None = None) -> None:
+    writer = VisualDLWriter(folder, resumed_at=resumed_at)
+    for iteration in iterations:
+        writer.scalars({"Train/loss": float(iteration), "Train/lr": 0.5}, iteration)
+        writer.picture("Evaluate/0", np.full((4, 6, 3), 9, dtype=np.uint8), iteration)
+    writer.close()
+
+
+def shown(folder: Path) -> dict[str, list[int]]:
+    """Steps by tag, in the file that VisualDL shows: the last one."""
+    reader = pytest.importorskip("visualdl.reader.reader")
+    log = reader.LogReader(file_path=str(max(folder.glob("vdlrecords.*"))))
+    kinds = {"Train/loss": "scalar", "Train/lr": "scalar", "Evaluate/0": "image"}
+    return {tag: [record.id for record in log.get_data(kind, tag)] for tag, kind in kinds.items()}
+
+
+def test_a_resumed_run_goes_on_in_visualdls_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_log(tmp_path, 1, 2, 3, 4)
+    write_log(tmp_path, 3, 5, resumed_at=2)
+    assert shown(tmp_path) == {tag: [1, 2, 3, 5] for tag in ("Train/loss", "Train/lr", "Evaluate/0")}
+    assert len(list(tmp_path.iterdir())) == 1
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [b"\x07", b"\xff" * 7, b"\x09" + b"\x00" * 7 + b"12345678", b"\x01" + b"\x00" * 20, b"\x00" * 16],
+)
+def test_a_tail_that_a_crash_damaged_is_cut(tmp_path: Path, damage: bytes) -> None:
+    write_log(tmp_path, 1, 2)
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(file.read_bytes() + damage)
+    write_log(tmp_path, 3, resumed_at=2)
+    assert shown(tmp_path)["Train/loss"] == [1, 2, 3]
+
+
+def test_a_record_that_a_crash_cut_short_goes(tmp_path: Path) -> None:
+    write_log(tmp_path, 1, 2)
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(file.read_bytes()[:-1])  # the picture of iteration 2
+    write_log(tmp_path, 3, resumed_at=2)
+    assert shown(tmp_path) == {"Train/loss": [1, 2, 3], "Train/lr": [1, 2, 3], "Evaluate/0": [1, 3]}
+
+
+def test_a_record_of_another_length_than_it_says_goes(tmp_path: Path) -> None:
+    write_log(tmp_path, 1, 2)
+    (file,) = tmp_path.iterdir()
+    data = file.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    file.write_bytes(data + (length + 1).to_bytes(8, "little") + data[8 : 8 + length])
+    write_log(tmp_path, 3, resumed_at=2)
+    assert shown(tmp_path)["Train/loss"] == [1, 2, 3]
+
+
+def test_a_resumed_run_goes_on_in_the_newest_file(tmp_path: Path) -> None:
+    for _ in range(2):
+        write_log(tmp_path, 1, 2)
+    earlier = min(tmp_path.iterdir())
+    before = earlier.read_bytes()
+    write_log(tmp_path, 3, resumed_at=1)
+    assert shown(tmp_path)["Train/loss"] == [1, 3]
+    assert earlier.read_bytes() == before, "the file of another run stays"
+
+
+def test_a_file_that_is_no_log_of_visualdl_stays(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, "paddleseg")
+    file = tmp_path / "vdlrecords.0000000005.log"
+    file.write_bytes(b"something else entirely")
+    write_log(tmp_path, 3, resumed_at=2)
+    assert file.read_bytes() == b"something else entirely"
+    assert [str(file) in message for message in caplog.messages] == [True]
+    assert shown(tmp_path)["Train/loss"] == [3]
+
+
+def test_a_new_run_has_a_file_of_its_own_that_visualdl_shows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "time", lambda: 1000.0)
+    for iteration in (1, 2, 3):
+        write_log(tmp_path, iteration)
+        assert shown(tmp_path)["Train/loss"] == [iteration]
+    assert len(list(tmp_path.iterdir())) == 3, "though they begin in the same second"
+
+
+def test_visualdls_rows_are_in_the_file_at_once(tmp_path: Path) -> None:
+    writer = VisualDLWriter(tmp_path)
+    writer.scalars({"Train/loss": 0.5, "Train/lr": 0.5}, 1)
+    assert shown(tmp_path)["Train/lr"] == [1]
+    writer.close()

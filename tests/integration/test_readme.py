@@ -117,11 +117,11 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def write_own_data(folder: Path) -> None:
-    """Six pictures whose three classes are told by their colour, listed as the README says."""
+    """Ten pictures whose three classes are told by their colour, listed as the README says."""
     rng = np.random.default_rng(0)
     for kind in ("images", "masks"):
         (folder / kind).mkdir(parents=True)
-    names = [f"{i:04d}" for i in range(1, 7)]
+    names = [f"{i:04d}" for i in range(1, 11)]
     for name in names:
         mask = np.kron(rng.integers(0, 3, (3, 4)), np.ones((64, 64))).astype(np.uint8)
         mask[:4] = 255
@@ -130,8 +130,8 @@ def write_own_data(folder: Path) -> None:
         assert cv2.imwrite(str(folder / "masks" / f"{name}.png"), mask)
     lines = [f"images/{name}.jpg masks/{name}.png\n" for name in names]
     assert blocks(section("Your own data"), "text") == ["".join(lines[:2])]
-    (folder / "train.txt").write_text("".join(lines[:4]))
-    (folder / "val.txt").write_text("".join(lines[4:]))
+    (folder / "train.txt").write_text("".join(lines[:8]))
+    (folder / "val.txt").write_text("".join(lines[8:]))
 
 
 def write_own_configs(folder: Path) -> None:
@@ -187,7 +187,7 @@ def test_lines_are_short_and_no_figure_is_open() -> None:
 def test_every_command_is_run_or_named_with_its_reason() -> None:
     tested = [
         one
-        for title in ("Installation", "Cityscapes", "Your own data")
+        for title in ("Installation", "Cityscapes", "Your own data", "Several cards, long runs")
         for one in commands(section(title))
         if one.startswith("python ")
     ]
@@ -263,8 +263,26 @@ def test_own_data(checkout: Path) -> None:
     metrics = [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
     assert any("Evaluate/mIoU" in json.dumps(line) for line in metrics)
     for name in ("predictions", "deployed"):
-        check_predictions(output / name, count=6, shape=(192, 256), classes=3)
+        check_predictions(output / name, count=10, shape=(192, 256), classes=3)
     check_same_labels(output / "predictions", output / "deployed")
+
+
+@pytest.mark.slow
+@pytest.mark.distributed
+def test_several_cards(checkout: Path) -> None:
+    write_own_data(checkout / "data" / "my_data")
+    write_own_configs(checkout / "configs")
+    training, evaluation = commands(section("Several cards, long runs"))
+    output = checkout / "output" / "my_cards"
+    for _ in range(2):  # the second time there is nothing left to do
+        printed = run(training, checkout, "--device", "cpu", "--iters", "2")
+    assert "nothing left to do: 2 iterations are done" in printed
+    printed = run(evaluation, checkout, "--device", "cpu")
+    assert "[EVAL] #Images: 2 " in printed
+    log = (output / "train.log").read_text()
+    assert "processes 2" in log
+    of_training = re.findall(r"mIoU: (\d\.\d{4})", log)
+    assert re.findall(r"mIoU: (\d\.\d{4})", printed)[-1] == of_training[-1]
 
 
 @pytest.mark.slow

@@ -1,0 +1,150 @@
+"""Signs of life between the processes of one run, and the end of all when one of them is gone.
+
+The launcher ends the other processes of its own machine within seconds when one dies, but it never tells
+another machine: there, a process that waits would wait for ever, and one inside a GPU collective
+for half an hour. Hence two threads in each process. One counts up in rank 0's store, watches the count of the
+next rank, and reads what others have told; it has its own connection, and keeps running during long
+computations, because the framework releases the interpreter's lock in them. The other asks nobody: it ends
+the process when the store does not answer, or when the main thread cannot end it by itself.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from typing import Any
+
+from paddleseg.errors import PaddleSegError
+from paddleseg.log import get_logger
+
+__all__ = ["Heartbeat", "PeerError"]
+
+_FAILED = "failed: "
+
+
+class PeerError(PaddleSegError):
+    """Another process of this run has failed or cannot be reached; its own log says more."""
+
+
+class Heartbeat:
+    """Beats, watches the next rank, and listens for events.
+
+    Args:
+        rank: This process's place.
+        size: The number of processes, at least 2.
+        store: A connection to rank 0's store for this object alone: Paddle's ``TCPStore``.
+        beat: Seconds from one beat to the next.
+        patience: Beats of this process without one of the other until that is taken for dead. Counting
+            beats instead of seconds forgives a machine that was suspended.
+        hold_back: Seconds to wait before this process ends because of another one: the launcher looks once a
+            second, and takes the first dead process that it sees for the cause.
+        grace: Beats that the main thread has to end this process, before it is ended hard.
+
+    Attributes:
+        events: What any process has told, this one included, in one order.
+        failure: Why the run cannot go on; None while it can.
+    """
+
+    def __init__(
+        self,
+        rank: int,
+        size: int,
+        store: Any,
+        *,
+        beat: float = 1.0,
+        patience: int = 15,
+        hold_back: float = 2.0,
+        grace: int = 8,
+    ) -> None:
+        self._rank, self._next = rank, (rank + 1) % size
+        self._store, self._lock = store, threading.Lock()
+        self._beat_seconds, self._patience, self._grace, self._hold_back = beat, patience, grace, hold_back
+        self._stopped = threading.Event()
+        self._answers = 0
+        self._told = False
+        self.events: list[str] = []
+        self.failure: str | None = None
+        self._threads = [threading.Thread(target=run, daemon=True) for run in (self._listen, self._guard)]
+        for thread in self._threads:
+            thread.start()
+
+    def tell(self, event: str) -> None:
+        """Leaves word for every process.
+
+        Args:
+            event: One line; others find it in ``events`` one beat later.
+        """
+        with self._lock:
+            number = self._store.add("events", 1)
+            self._store.set(f"event {number}", event)
+
+    def fail(self, message: str) -> None:
+        """Tells every process that this one fails; the first failure counts.
+
+        Args:
+            message: One line that says why.
+        """
+        if self.failure is None:
+            self.failure, self._told = f"rank {self._rank} has failed: {message}", True
+            self.tell(_FAILED + self.failure)
+
+    def check(self) -> None:
+        """Raises PeerError when the run cannot go on."""
+        if self.failure is not None:
+            raise self.lost()
+
+    def lost(self) -> PeerError:
+        """Holds back, then says which process has failed, as far as that is known."""
+        time.sleep(self._hold_back)
+        self.failure = self.failure or "another process has ended"
+        self._told = True
+        return PeerError(f"this process ends too: {self.failure}")
+
+    def stop(self) -> None:
+        """Ends the threads; nobody may be watching this process any more."""
+        self._stopped.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _listen(self) -> None:
+        last, silent = 0, 0
+        while not self._stopped.is_set() and self.failure is None:
+            try:
+                beats = self._exchange_beats()
+                silent, last = (0 if beats != last else silent + 1), beats
+                if silent == self._patience:
+                    self.tell(f"{_FAILED}rank {self._next} has fallen silent")
+            except (ValueError, RuntimeError):  # what Paddle's store raises when the connection breaks
+                self._note("rank 0 has ended")
+            self._answers += 1
+            self._stopped.wait(self._beat_seconds)
+
+    def _exchange_beats(self) -> int:
+        """Beats once, takes in what is new, and returns the beats of the next rank."""
+        with self._lock:
+            self._store.add(f"beats of {self._rank}", 1)
+            beats: int = self._store.add(f"beats of {self._next}", 0)
+            told = self._store.add("events", 0)
+            news = [self._store.get(f"event {n + 1}").decode() for n in range(len(self.events), told)]
+        self.events += news
+        for event in news:
+            if event.startswith(_FAILED):
+                self._note(event.removeprefix(_FAILED))
+        return beats
+
+    def _guard(self) -> None:
+        answers, silent, left = 0, 0, self._grace
+        while left and not self._stopped.wait(self._beat_seconds):
+            silent, answers = (0 if self._answers != answers else silent + 1), self._answers
+            if silent >= self._patience:
+                self._note("rank 0 has fallen silent")
+            if self.failure is not None:
+                left -= 1
+        if not left:
+            if not self._told:
+                get_logger(__name__).error("This process ends too: %s", self.failure)
+            os._exit(1)
+
+    def _note(self, failure: str) -> None:
+        self.failure = self.failure or failure

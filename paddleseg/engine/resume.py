@@ -1,0 +1,124 @@
+"""Where a run begins: at the start, or at a checkpoint that every process gets from the main one."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import paddle
+from paddle import nn
+
+from paddleseg.engine.checkpoint import (
+    BEST_MODEL,
+    Checkpoint,
+    TrainState,
+    newest_good_checkpoint,
+    read_checkpoint,
+    restore,
+)
+from paddleseg.engine.ema import ModelEma
+from paddleseg.engine.group import Group
+from paddleseg.engine.precision import Precision
+from paddleseg.engine.run_facts import check_resumable
+from paddleseg.log import get_logger
+
+__all__ = ["AUTO", "Resume", "find_checkpoint", "first_state"]
+
+AUTO = "auto"
+_logger = get_logger(__name__)
+
+
+class Resume:
+    """A checkpoint to go on from.
+
+    Args:
+        checkpoint: Its contents, the same in every process.
+    """
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self._checkpoint = checkpoint
+        self.state = checkpoint.state
+        self.folder = checkpoint.folder
+
+    def fill(
+        self,
+        *,
+        model: nn.Layer,
+        optimizer: paddle.optimizer.Optimizer,
+        ema: ModelEma | None,
+        precision: Precision,
+    ) -> None:
+        """Restores everything that has a state, then lets go of the arrays.
+
+        Raises:
+            CheckpointError: The checkpoint belongs to another model or optimiser.
+        """
+        restore(
+            self._checkpoint,
+            model=model,
+            optimizer=optimizer,
+            ema=None if ema is None else ema.state_dict(),
+        )
+        # They differ only where --force has changed the precision.
+        if self.state.loss_scale.keys() == precision.state_dict().keys():
+            precision.load_state_dict(self.state.loss_scale)
+        self._checkpoint = replace(self._checkpoint, model={}, optimizer={}, ema=None)
+
+
+def find_checkpoint(
+    wanted: str | None, *, save_dir: Path, facts: Mapping[str, Any], force: bool, group: Group
+) -> Resume | None:
+    """Reads the checkpoint to go on from, in the main process, and hands it to the others.
+
+    So only the main process needs to see the folder, on whatever machines the others are.
+
+    Args:
+        wanted: ``iter_N`` folder; ``"auto"`` for the newest good one in ``save_dir``; None for a new run.
+        save_dir: Folder of the run.
+        facts: What this run is made of; see :mod:`paddleseg.engine.run_facts`.
+        force: Go on although facts differ.
+        group: The processes.
+
+    Returns:
+        What to go on from; None to start anew.
+
+    Raises:
+        CheckpointError: It is damaged, or was written by a run with which this one cannot go on.
+    """
+    found = _read(wanted, save_dir, facts, force) if group.is_main and wanted else None
+    contents = group.broadcast(None if found is None else vars(found) | {"state": asdict(found.state)})
+    if contents is None:
+        return None
+    return Resume(Checkpoint(**contents | {"state": TrainState(**contents["state"])}))
+
+
+def _read(wanted: str, save_dir: Path, facts: Mapping[str, Any], force: bool) -> Checkpoint | None:
+    folder: Path | None = Path(wanted)
+    if wanted == AUTO:
+        folder, damaged = newest_good_checkpoint(save_dir)
+        for line in damaged:
+            _logger.warning(f"[RESUME] passed over: {line}")
+        if folder is None:
+            _logger.info(f"[RESUME] {save_dir} holds no checkpoint to go on from: starting anew")
+            return None
+    assert folder is not None, "a folder was named or found"
+    checkpoint = read_checkpoint(folder)
+    check_resumable(checkpoint.facts, facts, force=force, folder=folder)
+    state = checkpoint.state
+    _logger.info(f"[RESUME] {folder}: going on after iteration {state.iteration}, seed {state.seed}")
+    if not (save_dir / BEST_MODEL).is_dir():
+        state.best_miou, state.best_iteration = -1.0, 0  # into another folder, which has no best model yet
+    return checkpoint
+
+
+def first_state(seed: int, save_dir: Path) -> TrainState:
+    """Counters of a new run; warns where an earlier one has left checkpoints."""
+    if any(save_dir.glob("iter_*")):
+        _logger.warning(
+            f"{save_dir} holds checkpoints of an earlier run; those of the same name are replaced "
+            "(to go on with that run instead: --resume_model auto)"
+        )
+    return TrainState(seed=seed, run=uuid.uuid4().hex)

@@ -1,0 +1,51 @@
+"""What goes wrong before the processes have met; tests/engine/test_group.py lets them meet."""
+
+from __future__ import annotations
+
+import socket
+import time
+
+import pytest
+from launch import free_port
+from paddle import distributed as framework
+
+from paddleseg.engine import rendezvous
+from paddleseg.engine.heartbeat import PeerError
+
+
+def test_a_taken_port_is_named() -> None:
+    with socket.socket() as other:
+        other.bind(("", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(
+            PeerError, match=f"rank 0 cannot listen on port {port} of node-1: Address already"
+        ):
+            rendezvous.meet(0, 2, "node-1", port)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "no-such-host.invalid"])
+def test_a_rank_0_that_never_comes_is_named(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    monkeypatch.setattr(rendezvous, "_PATIENCE", 0.2)
+    port = free_port()
+    with pytest.raises(PeerError, match=f"rank 0 cannot be reached at {host}:{port}: .*see whether it runs"):
+        rendezvous.meet(1, 2, host, port)
+
+
+def test_the_log_says_what_is_awaited_and_an_error_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def give_up() -> None:
+        time.sleep(0.3)
+        raise SystemError("(Fatal) _timeout:900 elapsed:901")
+
+    monkeypatch.setattr(rendezvous, "_TELL_AFTER", 0.1)
+    monkeypatch.setattr(framework, "init_parallel_env", give_up)
+    port = free_port()
+    with pytest.raises(
+        PeerError, match=f"2 processes of this run did not come together at 127.0.0.1:{port}; see"
+    ):
+        rendezvous.meet(0, 2, "127.0.0.1", port)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"Still waiting for all 2 processes to meet at 127.0.0.1:{port}"
+    ]

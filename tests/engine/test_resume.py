@@ -1,0 +1,210 @@
+"""Where a run begins: which checkpoint, for all processes, and what is told about it."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import paddle
+import pytest
+from small_task import TinySegmenter
+
+from paddleseg.engine.checkpoint import TrainState, save_best_model, save_checkpoint
+from paddleseg.engine.ema import ModelEma
+from paddleseg.engine.group import Group
+from paddleseg.engine.precision import LossScale, Precision
+from paddleseg.engine.resume import AUTO, Resume, find_checkpoint, first_state
+from paddleseg.errors import CheckpointError
+
+FACTS = {"world_size": 1, "threads": 1, "config": {"iters": 6, "optimizer": {"momentum": 0.9}}}
+
+
+def make_parts(value: float) -> dict[str, Any]:
+    """A model whose first bias and its average say which one it is."""
+    model = TinySegmenter(2)
+    ema = ModelEma(model)
+    model.conv.bias.set_value(paddle.full([8], value))
+    return {
+        "model": model,
+        "optimizer": paddle.optimizer.Momentum(parameters=model.parameters()),
+        "ema": ema,
+        "precision": Precision("fp16", loss_scale=LossScale(initial=2.0**8)),
+    }
+
+
+def save(folder: Path, iteration: int, **state: Any) -> Path:
+    parts = make_parts(float(iteration))
+    parts["ema"].update(1)  # takes in half of it
+    return save_checkpoint(
+        folder,
+        model=parts["model"],
+        optimizer=parts["optimizer"],
+        state=TrainState(iteration=iteration, seed=3, run="mine", **state),
+        facts=FACTS,
+        ema=parts["ema"].state_dict(),
+    )
+
+
+def find(wanted: str | None, folder: Path, **options: Any) -> Resume | None:
+    settings = {"facts": FACTS, "force": False, "group": Group()} | options
+    return find_checkpoint(wanted, save_dir=folder, **settings)
+
+
+@pytest.fixture(autouse=True)
+def _hear(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "paddleseg")
+
+
+def test_a_new_run_has_no_checkpoint(tmp_path: Path) -> None:
+    save(tmp_path, 3)
+    assert find(None, tmp_path) is None
+
+
+@pytest.mark.parametrize("name", ["empty", "missing"])
+def test_auto_starts_anew_where_there_is_none(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    assert find(AUTO, tmp_path / name) is None
+    assert caplog.messages == [f"[RESUME] {tmp_path / name} holds no checkpoint to go on from: starting anew"]
+
+
+def test_auto_takes_the_newest(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for iteration in (9, 10):
+        save(tmp_path, iteration)
+    found = find(AUTO, tmp_path)
+    assert found is not None
+    assert (found.folder, found.state.iteration) == (tmp_path / "iter_10", 10)
+    assert caplog.messages == [f"[RESUME] {tmp_path / 'iter_10'}: going on after iteration 10, seed 3"]
+
+
+def test_auto_passes_over_damaged_ones(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for iteration in (3, 6, 9, 12):
+        save(tmp_path, iteration)
+    optimizer = tmp_path / "iter_12" / "model.pdopt"
+    optimizer.write_bytes(optimizer.read_bytes()[:-9])
+    (tmp_path / "iter_9" / "manifest.json").unlink()
+    found = find(AUTO, tmp_path)
+    assert found is not None
+    assert found.folder == tmp_path / "iter_6"
+    warnings = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert [message.split(":")[0] for message in warnings] == ["[RESUME] passed over"] * 2
+    for message, parts in zip(
+        warnings, (("iter_12", "model.pdopt"), ("iter_9", "manifest.json")), strict=True
+    ):
+        assert all(part in message for part in parts), message
+
+
+def test_auto_starts_anew_where_all_are_damaged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (save(tmp_path, 3) / "state.json").write_text("{")
+    assert find(AUTO, tmp_path) is None
+    assert "passed over" in caplog.messages[0]
+    assert "starting anew" in caplog.messages[1]
+
+
+def test_a_damaged_one_that_was_asked_for_is_an_error(tmp_path: Path) -> None:
+    save(tmp_path, 3)
+    folder = save(tmp_path, 6)
+    (folder / "model.pdparams").write_bytes(b"")
+    with pytest.raises(CheckpointError, match=r"cannot resume from .*iter_6: .*model\.pdparams"):
+        find(str(folder), tmp_path)
+
+
+def test_a_run_that_differs_is_refused_with_the_list(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = save(tmp_path, 3)
+    other = {**FACTS, "world_size": 2, "threads": 2, "config": {"iters": 6, "optimizer": {"momentum": 0.5}}}
+    for wanted in (str(folder), AUTO):
+        with pytest.raises(CheckpointError) as caught:
+            find(wanted, tmp_path, facts=other)
+        lines = str(caught.value).splitlines()
+        assert lines[1:3] == ["  config.optimizer.momentum: 0.9 → 0.5", "  world_size: 1 → 2"]
+        assert len(lines) == 4, "the number of threads is no reason to refuse"
+        assert "--force" in lines[-1]
+    caplog.clear()
+    found = find(str(folder), tmp_path, facts=other, force=True)
+    assert found is not None
+    assert "[RESUME] world_size: 1 → 2 (changes the result)" in caplog.messages
+    assert "[RESUME] threads: 1 → 2 (does not change the result)" in caplog.messages
+
+
+def test_the_best_model_counts_where_it_is(tmp_path: Path) -> None:
+    folder = save(tmp_path, 6, best_miou=0.5, best_iteration=3)
+    save_best_model(tmp_path, weights=TinySegmenter(2).state_dict(), state=TrainState())
+    here, elsewhere = find(str(folder), tmp_path), find(str(folder), tmp_path / "other")
+    assert here is not None
+    assert elsewhere is not None
+    assert (here.state.best_miou, here.state.best_iteration) == (0.5, 3)
+    assert (elsewhere.state.best_miou, elsewhere.state.best_iteration) == (-1.0, 0)
+
+
+class Wire(Group):
+    """Hands what the first process broadcasts to the second."""
+
+    sent: Any = None
+
+    def __init__(self, rank: int) -> None:
+        super().__init__(rank, 2)
+
+    def broadcast(self, value: Any = None) -> Any:
+        if self.is_main:
+            Wire.sent = value
+        return Wire.sent
+
+
+def test_the_other_processes_need_no_folder(tmp_path: Path) -> None:
+    folder = save(tmp_path, 6, loss_scale={"loss_scale": 2.0, "good_steps": 1})
+    main = find(str(folder), tmp_path, group=Wire(0))
+    other = find("/on/another/machine/iter_6", tmp_path / "missing", group=Wire(1))
+    assert main is not None
+    assert other is not None
+    assert other.state == main.state
+    parts = make_parts(0.0)
+    other.fill(**parts)
+    assert parts["model"].conv.bias.numpy().tolist() == [6.0] * 8
+    assert find(None, tmp_path, group=Wire(0)) is None
+    assert find(None, tmp_path, group=Wire(1)) is None
+
+
+def test_everything_that_has_a_state_is_filled(tmp_path: Path) -> None:
+    found = find(str(save(tmp_path, 6, loss_scale={"loss_scale": 2.0, "good_steps": 1})), tmp_path)
+    assert found is not None
+    parts = make_parts(0.0)
+    before = parts["ema"].state_dict()["conv.bias"].numpy()
+    found.fill(**parts)
+    np.testing.assert_array_equal(parts["model"].conv.bias.numpy(), [6.0] * 8)
+    assert (parts["ema"].state_dict()["conv.bias"].numpy() != before).all()
+    assert (parts["ema"].state_dict()["conv.bias"].numpy() > 2).all()
+    assert parts["precision"].loss_scale == 2.0
+
+
+def test_averages_on_one_side_only_are_refused(tmp_path: Path) -> None:
+    found = find(str(save(tmp_path, 6)), tmp_path)
+    assert found is not None
+    with pytest.raises(CheckpointError, match=r"iter_6: the checkpoint has averaged weights \(use_ema\) and"):
+        found.fill(**(make_parts(0.0) | {"ema": None}))
+
+
+def test_another_precision_has_its_own_loss_scale(tmp_path: Path) -> None:
+    scaled = {"loss_scale": 2.0, "good_steps": 1}
+    for saved, precision in (({}, "fp16"), (scaled, "bf16"), (scaled, "fp32")):
+        found = find(str(save(tmp_path, 6, loss_scale=saved)), tmp_path)
+        assert found is not None
+        parts = make_parts(0.0) | {"precision": Precision(precision)}
+        found.fill(**parts)
+        assert parts["precision"].state_dict() == Precision(precision).state_dict()
+
+
+def test_a_new_run_has_a_name_and_its_seed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    one, other = first_state(7, tmp_path), first_state(7, tmp_path)
+    assert (one.iteration, one.seed, one.best_miou) == (0, 7, -1)
+    assert one.run != other.run
+    assert one.run
+    assert not caplog.messages
+    save(tmp_path, 3)
+    first_state(7, tmp_path)
+    assert "holds checkpoints of an earlier run" in caplog.text
+    assert "--resume_model auto" in caplog.text
