@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from paddleseg import distributed, runtime
+from paddleseg import distributed, log, runtime
 from paddleseg.errors import DeviceError, PaddleSegError, UsageError
 from paddleseg.log import get_logger
 
@@ -31,6 +31,7 @@ __all__ = [
     "refuse_launcher",
     "run_program",
     "select_device",
+    "start",
 ]
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED, EXIT_PIPE_CLOSED = 0, 1, 2, 130, 141
@@ -121,6 +122,33 @@ def refuse_launcher(program: str) -> None:
         )
 
 
+def start(args: argparse.Namespace) -> tuple[runtime.RuntimeSettings, str]:
+    """Sets the process up: threads, log, framework, device.
+
+    Args:
+        args: Parsed flags.
+
+    Returns:
+        The settings made, and Paddle's name of the device.
+
+    Raises:
+        DeviceError: The device is not there.
+        UsageError: Paddle is not installed, or the launcher's variables hold no valid place.
+    """
+    settings = runtime.configure(
+        threads=args.threads,
+        processes=distributed.local_world_size(),
+        launched=distributed.is_launched(),
+    )
+    log.setup(rank=distributed.rank())
+    runtime.import_framework()
+    import paddle
+
+    paddle.disable_signal_handler()  # it prints a C++ stack on SIGTERM, too
+    device = select_device(args.device, device_id=getattr(args, "device_id", None))
+    return settings, device
+
+
 def select_device(name: str, *, device_id: int | None = None) -> str:
     """Makes a device current.
 
@@ -174,7 +202,6 @@ def read_checked_config(
     Raises:
         ConfigError: Something is wrong; the message lists all of it.
     """
-    runtime.import_framework()
     from paddleseg.build import check_files, load_config
 
     config = load_config(args.config, args.opts, flags=flags, required=required)

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from paddleseg import log, runtime
+from paddleseg import log
 from paddleseg.cli.common import (
     EXIT_OK,
     load_model,
     read_checked_config,
     refuse_launcher,
     run_program,
-    select_device,
+    start,
 )
 from paddleseg.cli.flags import (
     Parser,
@@ -44,10 +44,8 @@ def _main(argv: Sequence[str]) -> int:
     refuse_launcher("export.py")
     refuse(args.for_fd, "--for_fd", "FastDeploy's format is not written; use deploy.yaml")
     output_op = _output_op(args)
-    settings = runtime.configure(threads=args.threads)
-    log.setup()
+    settings, device = start(args)
     config = read_checked_config(args, required=("model",), parts=("model",))
-    device = select_device(args.device)
     from paddleseg.config.consistency import input_channels
     from paddleseg.config.record import write_run_record
     from paddleseg.engine.exporter import deploy_description, export_model

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 
-from paddleseg import log, runtime
+from paddleseg import log
 from paddleseg.cli.common import (
     EXIT_FAILED,
     EXIT_OK,
@@ -16,7 +16,7 @@ from paddleseg.cli.common import (
     read_checked_config,
     refuse_launcher,
     run_program,
-    select_device,
+    start,
 )
 from paddleseg.cli.flags import (
     Parser,
@@ -42,11 +42,9 @@ def _main(argv: Sequence[str]) -> int:
     args = _parse(argv)
     refuse_common(args)
     refuse_launcher("predict.py")
-    settings = runtime.configure(threads=args.threads)
-    log.setup()
+    settings, device = start(args)
     flags = inference_settings(args, augment="aug_pred") | {"test_config.custom_color": args.custom_color}
     config = read_checked_config(args, required=("model",), parts=("model",), flags=flags)
-    device = select_device(args.device, device_id=args.device_id)
     from paddleseg.build import build_transforms, dataset_facts
     from paddleseg.config.consistency import input_channels
     from paddleseg.config.record import write_run_record

@@ -5,18 +5,18 @@ from __future__ import annotations
 import argparse
 import contextlib
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from paddleseg import distributed, log, runtime
+from paddleseg import distributed, log
 from paddleseg.cli.common import (
     EXIT_OK,
     EXIT_SIGNAL,
     read_checked_config,
     run_program,
-    select_device,
+    start,
 )
 from paddleseg.cli.flags import (
     Parser,
@@ -33,7 +33,9 @@ from paddleseg.config.schema import TRAIN_KEYS
 from paddleseg.errors import UsageError
 
 if TYPE_CHECKING:
+    from paddleseg.config.config import Config
     from paddleseg.engine.checkpoint import TrainState
+    from paddleseg.engine.group import Group
     from paddleseg.engine.training import TrainOptions
 
 __all__ = ["main"]
@@ -57,49 +59,51 @@ def _main(argv: Sequence[str]) -> int:
     args = _parse(argv)
     _refuse_flags(args)
     _check_resume_folder(args.resume_model)
-    settings = runtime.configure(
-        threads=args.threads,
-        processes=distributed.local_world_size(),
-        launched=distributed.is_launched(),
-    )
-    log.setup(rank=distributed.rank())
-    config = read_checked_config(
-        args,
-        required=(*TRAIN_KEYS, "val_dataset") if args.do_eval else TRAIN_KEYS,
-        parts=("model", "train_dataset", *(("val_dataset",) if args.do_eval else ())),
-        flags=_config_flags(args),
-    )
-    device = select_device(args.device)
+    settings, device = start(args)
     from paddleseg.engine.group import Group
-    from paddleseg.engine.precision import check_precision
 
-    check_precision(config.settings.precision, device)
-    options = _train_options(args, config.settings.seed or 0, settings.threads)
-    with Group.start() as group, _run_folder(args.save_dir, is_main=group.is_main) as save_dir:
-        from paddleseg.config.record import write_run_record
-        from paddleseg.engine.training import run_training
+    with Group.start() as group:  # before the checks: a process that fails in them tells the others
+        config = read_checked_config(
+            args,
+            required=(*TRAIN_KEYS, "val_dataset") if args.do_eval else TRAIN_KEYS,
+            parts=("model", "train_dataset", *(("val_dataset",) if args.do_eval else ())),
+            flags=_config_flags(args),
+        )
+        from paddleseg.engine.precision import check_precision
 
-        logger, command = log.get_logger(__name__), ["train.py", *argv]
-        logger.info(f"[RUN] {shlex.join(command)}")
-        logger.info(f"[RUN] device: {device}, seed: {options.seed}; {settings.describe()}")
+        check_precision(config.settings.precision, device)
+        options = _train_options(args, config.settings.seed or 0, settings.threads)
+        with _run_folder(args.save_dir, is_main=group.is_main) as save_dir:
+            logger, command = log.get_logger(__name__), ["train.py", *argv]
+            logger.info(f"[RUN] {shlex.join(command)}")
+            logger.info(f"[RUN] device: {device}, seed: {options.seed}; {settings.describe()}")
 
-        def record(state: TrainState) -> None:
-            if group.is_main:
-                start = {"resumed_from": args.resume_model, "iteration": state.iteration}
-                start["world_size"] = group.size
-                write_run_record(
-                    config, save_dir, state.seed, command, settings=asdict(settings), start=start
-                )
+            def record(state: TrainState) -> None:
+                from paddleseg.config.record import write_run_record
 
-        result = run_training(config, options, group=group, on_start=record)
-        iteration = result.state.iteration
-        if result.signal is not None:
-            logger.warning(
-                f"[STOP] {result.signal.name}: iteration {iteration} is saved; go on with the same command "
-                "and --resume_model auto"
-            )
-            return EXIT_SIGNAL + result.signal
-        logger.info(f"[DONE] {iteration} iterations; results in {save_dir}")
+                if group.is_main:
+                    facts = {"resumed_from": args.resume_model, "iteration": state.iteration}
+                    facts |= {"processes": group.size}
+                    write_run_record(
+                        config, save_dir, state.seed, command, settings=asdict(settings), start=facts
+                    )
+
+            return _train(config, options, group, record)
+
+
+def _train(config: Config, options: TrainOptions, group: Group, record: Callable[[TrainState], None]) -> int:
+    """Trains and says how it ended. Returns the exit status."""
+    from paddleseg.engine.training import run_training
+
+    result = run_training(config, options, group=group, on_start=record)
+    logger, iteration = log.get_logger(__name__), result.state.iteration
+    if result.signal is not None:
+        logger.warning(
+            f"[STOP] {result.signal.name}: iteration {iteration} is saved; go on with the same command and "
+            "--resume_model auto"
+        )
+        return EXIT_SIGNAL + result.signal
+    logger.info(f"[DONE] {iteration} iterations; results in {options.save_dir}")
     return EXIT_OK
 
 

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from paddleseg import distributed, log, runtime
+from paddleseg import log
 from paddleseg.cli.common import (
     EXIT_OK,
     load_model,
     read_checked_config,
     run_program,
-    select_device,
+    start,
 )
 from paddleseg.cli.flags import (
     Parser,
@@ -48,27 +48,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _main(argv: Sequence[str]) -> int:
     args = _parse(argv)
     refuse_common(args)
-    settings = runtime.configure(
-        threads=args.threads,
-        processes=distributed.local_world_size(),
-        launched=distributed.is_launched(),
-    )
-    log.setup(rank=distributed.rank())
-    config = read_checked_config(
-        args,
-        required=VAL_KEYS,
-        parts=("model", "val_dataset"),
-        flags=inference_settings(args, augment="aug_eval"),
-    )
-    device = select_device(args.device)
-    logger = log.get_logger(__name__)
-    logger.info(f"[RUN] device: {device}; {settings.describe()}")
+    settings, device = start(args)
     from paddleseg.config.record import write_run_record
     from paddleseg.engine.group import Group
     from paddleseg.engine.results import WorstImages, write_results
 
     with contextlib.ExitStack() as stack:
         group = stack.enter_context(Group.start())
+        config = read_checked_config(
+            args,
+            required=VAL_KEYS,
+            parts=("model", "val_dataset"),
+            flags=inference_settings(args, augment="aug_eval"),
+        )
+        logger = log.get_logger(__name__)
+        logger.info(f"[RUN] device: {device}; {settings.describe()}")
         writes = args.save_dir is not None and group.is_main
         save_dir = stack.enter_context(output_folder(args.save_dir)) if writes else None
         worst = None if args.save_dir is None else WorstImages()

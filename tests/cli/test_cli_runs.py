@@ -124,7 +124,7 @@ def test_a_resumed_run_records_the_seed_that_counts(project: Project) -> None:
     assert project.run("train", "--seed", 7, "--save_interval", 2).status == 0
     first = record(project)
     assert (first["seed"], first["resumed_from"], first["iteration"]) == (7, None, 0)
-    assert first["world_size"] == 1
+    assert first["processes"] == 1
     checkpoint = project.save_dir / "iter_2"
     outcome = project.run("train", "--resume_model", checkpoint)
     assert outcome.status == 0, outcome.err
