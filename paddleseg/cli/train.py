@@ -93,9 +93,12 @@ def _main(argv: Sequence[str]) -> int:
 
 def _train(config: Config, options: TrainOptions, group: Group, record: Callable[[TrainState], None]) -> int:
     """Trains and says how it ended. Returns the exit status."""
+    from paddleseg.engine.interrupts import Interrupts
     from paddleseg.engine.training import run_training
 
-    result = run_training(config, options, group=group, on_start=record)
+    with Interrupts(ends_process=True) as interrupts:
+        result = run_training(config, options, group=group, interrupts=interrupts, on_start=record)
+        group.close()  # in here: the launcher repeats its signals
     logger, iteration = log.get_logger(__name__), result.state.iteration
     if result.signal is not None:
         logger.warning(

@@ -195,10 +195,11 @@ class Group:
         self.wait("end")
         self._heart.stop()
         self._heart = None
-        left, ends = self._ask("left", 1), time.monotonic() + _LEAVE_SECONDS
-        while self.is_main and left < self.size and time.monotonic() < ends:
-            time.sleep(0.05)
-            left = self._ask("left", 0)
+        with contextlib.suppress(ValueError, RuntimeError):  # all have got here: whoever is gone may be
+            left, ends = self._store.add("left", 1), time.monotonic() + _LEAVE_SECONDS
+            while self.is_main and left < self.size and time.monotonic() < ends:
+                time.sleep(0.05)
+                left = self._store.add("left", 0)
 
     def __enter__(self) -> Group:
         return self

@@ -5,7 +5,8 @@ another machine: there, a process that waits would wait for ever, and one inside
 for half an hour. Hence two threads in each process. One counts up in rank 0's store, watches the count of the
 next rank, and reads what others have told; it has its own connection, and keeps running during long
 computations, because the framework releases the interpreter's lock in them. The other asks nobody: it ends
-the process when the store does not answer, or when the main thread cannot end it by itself.
+the process when the store does not answer, when the launcher is gone, or when the main thread cannot end it
+by itself.
 """
 
 from __future__ import annotations
@@ -134,11 +135,13 @@ class Heartbeat:
         return beats
 
     def _guard(self) -> None:
-        answers, silent, left = 0, 0, self._grace
+        answers, silent, left, launcher = 0, 0, self._grace, os.getppid()
         while left and not self._stopped.wait(self._beat_seconds):
             silent, answers = (0 if self._answers != answers else silent + 1), self._answers
             if silent >= self._patience:
                 self._note("rank 0 has fallen silent")
+            if os.getppid() != launcher:
+                self._note("the launcher has ended")
             if self.failure is not None:
                 left -= 1
         if not left:

@@ -31,11 +31,16 @@ class Interrupts:
     could not write to the log, whose lock the interrupted code may hold. Outside the main thread, where
     Python allows no handlers, this does nothing. Processes that are forked inside have the former handlers.
 
+    Args:
+        ends_process: Whether the process ends with the context. Signals that come later than a first one are
+            then ignored: they repeat a wish that is being fulfilled, and would spoil the exit status.
+
     Attributes:
         signal: The first one that came; None as long as there was none.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, ends_process: bool = False) -> None:
+        self._ends_process = ends_process
         self.signal: signal.Signals | None = None
         self._handlers: dict[signal.Signals, Any] = {}
         self._mask: set[signal.Signals | int] = set()
@@ -58,6 +63,8 @@ class Interrupts:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._handlers:
+            if self._ends_process and self.signal is not None:
+                self._handlers = dict.fromkeys(self._handlers, signal.SIG_IGN)
             self._restore()
             # Not by closing: a forked process may hold the other end open.
             os.write(self._writer, _END_OF_WATCH)

@@ -109,6 +109,7 @@ def run_training(
     options: TrainOptions,
     *,
     group: Group | None = None,
+    interrupts: Interrupts | None = None,
     on_start: Callable[[TrainState], None] = lambda _: None,
 ) -> TrainResult:
     """Builds everything, trains, and leaves checkpoints, the best model and metrics in ``save_dir``.
@@ -117,6 +118,7 @@ def run_training(
         config: Checked configuration.
         options: The rest.
         group: The processes that train together; this one alone by default.
+        interrupts: Where signals are told, in its context; by default none are heeded.
         on_start: Called with the counters that the run starts from, when its first step has gone well.
 
     Returns:
@@ -127,19 +129,19 @@ def run_training(
             failed.
     """
     _seed_everything(options.seed)
-    with Interrupts() as interrupts:
-        trainer, writers = _make_trainer(config, options, group or Group(), interrupts)
-        trainer.hooks = [StartHook(on_start), *trainer.hooks]
-        if trainer.state.iteration >= trainer.iterations:
-            _logger.warning(
-                f"nothing left to do: {trainer.state.iteration} iterations are done already and iters is "
-                f"{trainer.iterations}"
-            )
-        try:
-            trainer.run()
-        finally:
-            for writer in writers:
-                writer.close()
+    interrupts = interrupts or Interrupts()
+    trainer, writers = _make_trainer(config, options, group or Group(), interrupts)
+    trainer.hooks = [StartHook(on_start), *trainer.hooks]
+    if trainer.state.iteration >= trainer.iterations:
+        _logger.warning(
+            f"nothing left to do: {trainer.state.iteration} iterations are done already and iters is "
+            f"{trainer.iterations}"
+        )
+    try:
+        trainer.run()
+    finally:
+        for writer in writers:
+            writer.close()
     state = trainer.state
     if trainer.stop_reason:
         _logger.info(f"[STOP] iteration {state.iteration}: {trainer.stop_reason}")

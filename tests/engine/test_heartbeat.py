@@ -130,6 +130,15 @@ def test_a_store_that_does_not_answer_ends_the_process(
     assert exits == [1, 1]
 
 
+def test_a_process_does_not_outlive_the_launcher(
+    start: Callable[..., list[Heartbeat]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heart, _ = start(2, Store())
+    eventually(lambda: heart._answers > 1)
+    monkeypatch.setattr(os, "getppid", lambda: 1)
+    eventually(lambda: heart.failure == "the launcher has ended")
+
+
 def test_a_process_that_cannot_end_is_ended_and_says_why(
     start: Callable[..., list[Heartbeat]], exits: list[int], caplog: pytest.LogCaptureFixture
 ) -> None:

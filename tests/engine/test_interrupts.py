@@ -101,6 +101,26 @@ def test_what_was_before_is_there_again_afterwards() -> None:
         signal.raise_signal(signal.SIGINT)
 
 
+def test_at_the_end_of_a_process_a_repeated_signal_changes_nothing() -> None:
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        with Interrupts(ends_process=True) as asked:
+            os.kill(os.getpid(), signal.SIGTERM)
+            wait_for(lambda: asked.signal)
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def test_without_a_signal_the_end_of_a_process_restores_the_handlers() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with Interrupts(ends_process=True):
+        assert signal.getsignal(signal.SIGTERM) is not before
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
 def test_another_thread_has_no_handlers() -> None:
     before, seen = signal.getsignal(signal.SIGTERM), []
 

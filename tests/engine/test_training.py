@@ -23,6 +23,7 @@ from paddleseg.build import build_model, build_schedule, load_config
 from paddleseg.config.config import Config
 from paddleseg.engine import training, validation
 from paddleseg.engine.checkpoint import TrainState, read_checkpoint
+from paddleseg.engine.interrupts import Interrupts
 from paddleseg.engine.trainer import Trainer
 from paddleseg.engine.training import TrainOptions, run_training
 from paddleseg.engine.validation import Validation
@@ -191,7 +192,8 @@ def test_a_signal_costs_nothing(
     run = TrainOptions(save_dir=folder, seed=3, save_interval=3, resume_model="auto", **options)
     with monkeypatch.context() as patch:
         send_at(patch, *((Trainer, "step") if where == "step" else (Validation, "__call__")), iteration)
-        first = run_training(config, run)
+        with Interrupts() as interrupts:
+            first = run_training(config, run, interrupts=interrupts)
     assert (first.signal, first.state.iteration) == (signal.SIGTERM, iteration)
     assert (folder / f"iter_{iteration}").is_dir()
     assert iteration not in dict(rows(folder, "Evaluate/mIoU")), "left to the resumed run"
