@@ -1,7 +1,8 @@
 """Files and folders that are seen whole or not at all, whatever ends the process or the machine.
 
-A file is written beside its name, brought to the disk (fsync) and renamed; a folder likewise. What a killed
-process leaves behind begins with a dot, and :func:`recover_folders` clears it away.
+A file is written beside its name, brought to the disk (fsync) and renamed; a folder likewise. Several
+processes may write the same file at once: one of them wins. What a killed process leaves behind begins with a
+dot, and :func:`recover_folders` clears it away.
 """
 
 from __future__ import annotations
@@ -10,15 +11,17 @@ import contextlib
 import errno
 import os
 import re
+import secrets
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 from paddleseg.errors import OutputError
 
-__all__ = ["recover_folders", "remove_folder", "replace_file", "replace_folder", "write_whole"]
+__all__ = ["bring_back", "recover_folders", "remove_folder", "replace_file", "replace_folder", "write_whole"]
 
-_PART = re.compile(r"\.\d+\.part")
+_PART = re.compile(r"\..+\.\d+-[0-9a-f]{8}\.part")
+_NAME_IN_PART = 50  # with four bytes a character it leaves room for the rest in the 255 bytes of a name
 _WORDS = ("unfinished", "replaced")
 _ASIDE = re.compile(rf"\.(?P<target>.+)\.({'|'.join(_WORDS)})")
 
@@ -46,7 +49,8 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
     Raises:
         OutputError: The file cannot be written; an earlier one is untouched.
     """
-    part = path.with_name(f".{os.getpid()}.part")
+    # Numbers of processes repeat from machine to machine, so they do not keep two writers apart.
+    part = path.with_name(f".{path.name[:_NAME_IN_PART]}.{os.getpid()}-{secrets.token_hex(4)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -100,6 +104,18 @@ def remove_folder(folder: Path) -> None:
     shutil.rmtree(aside, ignore_errors=True)
 
 
+def bring_back(target: Path) -> None:
+    """Puts a folder back that stepped aside for a new one when its process was killed. Nothing else changes.
+
+    Args:
+        target: The folder; nothing happens where it is there, or where none stepped aside for it.
+    """
+    # There is none, the new one is there, or no folder can have such a name.
+    with contextlib.suppress(OSError, ValueError):
+        _, old = _names_aside(target)
+        old.rename(target)
+
+
 def recover_folders(parent: Path) -> None:
     """Clears up what killed processes left: an earlier folder goes back to its place, unfinished things go.
 
@@ -108,13 +124,18 @@ def recover_folders(parent: Path) -> None:
             nothing is being written now; it may be missing.
 
     Raises:
-        OSError: A folder cannot be put back.
+        OutputError: The folder cannot be changed.
     """
-    for entry in list(parent.iterdir()) if parent.is_dir() else []:
-        if _PART.fullmatch(entry.name):
-            entry.unlink(missing_ok=True)
-        elif found := _ASIDE.fullmatch(entry.name):
-            _recover(parent / found["target"])
+    try:
+        for entry in list(parent.iterdir()) if parent.is_dir() else []:
+            if _PART.fullmatch(entry.name):
+                entry.unlink(missing_ok=True)
+            elif found := _ASIDE.fullmatch(entry.name):
+                _recover(parent / found["target"])
+    except OSError as error:
+        raise OutputError(
+            f"{parent}: what a killed process left cannot be cleared up: {error.strerror or error}"
+        ) from error
 
 
 def _names_aside(target: Path) -> list[Path]:

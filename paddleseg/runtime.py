@@ -22,7 +22,7 @@ from typing import Literal
 
 from paddleseg.errors import UsageError
 
-__all__ = ["RuntimeSettings", "available_cores", "configure", "cpu_vendor", "import_framework"]
+__all__ = ["RuntimeSettings", "available_cores", "configure", "cpu_model", "cpu_vendor", "import_framework"]
 
 _FRAMEWORK = "paddle"
 _THREADS = "OMP_NUM_THREADS"
@@ -134,9 +134,18 @@ def available_cores(*, cgroup_root: Path = Path("/sys/fs/cgroup"), proc: Path = 
 
 def cpu_vendor(*, proc: Path = Path("/proc")) -> str:
     """Returns the processor's ``vendor_id`` (``GenuineIntel``, ``AuthenticAMD``), or an empty string."""
+    return _cpu_info("vendor_id", proc)
+
+
+def cpu_model(*, proc: Path = Path("/proc")) -> str:
+    """Returns the processor's ``model name``, or an empty string: its instructions decide low-order bits."""
+    return _cpu_info("model name", proc)
+
+
+def _cpu_info(wanted: str, proc: Path) -> str:
     for line in _read(proc / "cpuinfo").splitlines():
         key, _, value = line.partition(":")
-        if key.strip() == "vendor_id":
+        if key.strip() == wanted:
             return value.strip()
     return ""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -14,7 +15,14 @@ import numpy as np
 import pytest
 
 from paddleseg.errors import OutputError
-from paddleseg.files import recover_folders, remove_folder, replace_file, replace_folder, write_whole
+from paddleseg.files import (
+    bring_back,
+    recover_folders,
+    remove_folder,
+    replace_file,
+    replace_folder,
+    write_whole,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -32,8 +40,24 @@ def test_missing_folders_are_made_and_an_existing_file_is_replaced(tmp_path: Pat
 
 
 def test_a_name_may_be_as_long_as_the_system_allows(tmp_path: Path) -> None:
-    write_whole(tmp_path / ("n" * 255), b"x")
-    assert names_in(tmp_path) == ["n" * 255]
+    names = ["n" * 255, "\N{PILE OF POO}" * 63]  # four bytes each
+    for name in names:
+        write_whole(tmp_path / name, b"x")
+    assert names_in(tmp_path) == sorted(names)
+
+
+@pytest.mark.parametrize("other", ["a.bin", "b.bin"])
+def test_writers_with_the_same_process_number_do_not_share_a_part(tmp_path: Path, other: str) -> None:
+    """As on two machines, or in two containers, that write into one folder."""
+
+    def write(part: Path) -> None:
+        part.write_bytes(b"first")
+        write_whole(tmp_path / other, b"of another machine")
+        assert part.read_bytes() == b"first"
+
+    replace_file(tmp_path / "a.bin", write)
+    assert (tmp_path / "a.bin").read_bytes() == b"first"
+    assert names_in(tmp_path) == sorted({"a.bin", other})
 
 
 def test_a_folder_that_is_a_file_is_a_clear_error(tmp_path: Path) -> None:
@@ -116,8 +140,11 @@ def test_files_reach_the_disk_before_their_name_and_the_name_before_the_return(
     ]
     done.clear()
     replace_file(tmp_path / "c", lambda part: part.touch())
-    part = f".{os.getpid()}.part"
-    assert done == [f"sync {part}", f"{part} → c", f"sync {parent}"]
+    part = re.escape(f".c.{os.getpid()}-") + "[0-9a-f]{8}.part"
+    assert [
+        bool(re.fullmatch(one, line))
+        for one, line in zip((f"sync {part}", f"{part} → c", f"sync {parent}"), done, strict=True)
+    ] == [True] * 3
 
 
 @pytest.mark.parametrize(
@@ -136,10 +163,39 @@ def test_what_a_killed_process_left_is_cleared_up(
     for name in left:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    (tmp_path / ".123.part").touch()
+    for name in (".a.bin.123-0123abcd.part", ".n.part.1-ffffffff.part"):
+        (tmp_path / name).touch()
     recover_folders(tmp_path)
     assert {name: names_in(tmp_path / name) for name in names_in(tmp_path)} == expected
     recover_folders(tmp_path / "missing")
+
+
+@pytest.mark.parametrize("left", [(".f.replaced/old",), (".f.replaced/old", "f/new"), ("f/new",), ()])
+def test_bringing_back_touches_nothing_else(tmp_path: Path, left: tuple[str, ...]) -> None:
+    work = (".f.unfinished/a", ".g.replaced/a", ".c.12-0123abcd.part/a")  # of a run at work
+    for name in (*left, *work):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    bring_back(tmp_path / "f")
+    expected = ("f/old",) if left == (".f.replaced/old",) else left
+    assert {str(path.relative_to(tmp_path)) for path in tmp_path.glob("*/*")} == {*expected, *work}
+
+
+@pytest.mark.parametrize("name", ["/", ".", "n" * 250, "a\0b"])
+def test_a_name_that_no_folder_has_brings_nothing_back(name: str) -> None:
+    bring_back(Path(name))
+
+
+def test_a_folder_that_cannot_be_cleared_up_is_a_clear_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    (tmp_path / ".f.replaced").mkdir()
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(OutputError, match=f"{tmp_path}: .*cannot be cleared up: Permission denied"):
+        recover_folders(tmp_path)
 
 
 def test_the_next_write_clears_up_too(tmp_path: Path) -> None:

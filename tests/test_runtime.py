@@ -157,15 +157,16 @@ def test_quota_of_version_1(system: Path, mount: str, quota: str, expected: int)
     assert cores(system) == expected
 
 
-def test_vendor_is_read_from_the_first_processor(system: Path) -> None:
+def test_vendor_and_model_are_read_from_the_first_processor(system: Path) -> None:
     write(system / "proc/cpuinfo", "processor\t: 0\nvendor_id\t: AuthenticAMD\nmodel name\t: EPYC\n")
     assert runtime.cpu_vendor(proc=system / "proc") == "AuthenticAMD"
+    assert runtime.cpu_model(proc=system / "proc") == "EPYC"
 
 
 def test_vendor_is_empty_where_the_system_does_not_tell(system: Path) -> None:
     assert runtime.cpu_vendor(proc=system / "proc") == ""
     write(system / "proc/cpuinfo", "processor\t: 0\nCPU implementer\t: 0x41\n")
-    assert runtime.cpu_vendor(proc=system / "proc") == ""
+    assert runtime.cpu_vendor(proc=system / "proc") == runtime.cpu_model(proc=system / "proc") == ""
 
 
 @pytest.fixture

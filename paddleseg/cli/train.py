@@ -31,6 +31,7 @@ from paddleseg.cli.flags import (
 from paddleseg.cli.output import output_folder
 from paddleseg.config.schema import TRAIN_KEYS
 from paddleseg.errors import UsageError
+from paddleseg.files import bring_back
 
 if TYPE_CHECKING:
     from paddleseg.config.config import Config
@@ -58,15 +59,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _main(argv: Sequence[str]) -> int:
     args = _parse(argv)
     _refuse_flags(args)
-    _check_resume_folder(args.resume_model)
     settings, device = start(args)
     from paddleseg.engine.group import Group
 
     with Group.start() as group:  # before the checks: a process that fails in them tells the others
+        _check_resume_folder(args.resume_model)
+        datasets = ("train_dataset", "val_dataset") if args.do_eval else ("train_dataset",)
+        # Other processes, and a resumed run, get their weights elsewhere.
+        needs_weights = group.is_main and not _can_resume(args)
         config = read_checked_config(
             args,
             required=(*TRAIN_KEYS, "val_dataset") if args.do_eval else TRAIN_KEYS,
-            parts=("model", "train_dataset", *(("val_dataset",) if args.do_eval else ())),
+            parts=("model", *datasets) if needs_weights else datasets,
             flags=_config_flags(args),
         )
         from paddleseg.engine.precision import check_precision
@@ -101,7 +105,7 @@ def _train(config: Config, options: TrainOptions, group: Group, record: Callable
         group.close()  # in here: the launcher repeats its signals
     logger, iteration = log.get_logger(__name__), result.state.iteration
     if result.signal is not None:
-        logger.warning(
+        logger.info(
             f"[STOP] {result.signal.name}: iteration {iteration} is saved; go on with the same command and "
             "--resume_model auto"
         )
@@ -266,10 +270,20 @@ def _config_flags(args: argparse.Namespace) -> dict[str, Any]:
     return flags
 
 
+def _can_resume(args: argparse.Namespace) -> bool:
+    """Whether there is something to go on from, as far as names tell."""
+    if args.resume_model != "auto":
+        return args.resume_model is not None
+    return any(Path(args.save_dir).glob("iter_*"))
+
+
 def _check_resume_folder(path: str | None) -> None:
     """Looks for the folder now: what is in it is read when the model has been built."""
     # Other processes get it from the main one, and may be on a machine that does not have it.
-    if path not in (None, "auto") and distributed.is_main() and not Path(path).is_dir():
+    if path in (None, "auto") or not distributed.is_main():
+        return
+    bring_back(Path(path))
+    if not Path(path).is_dir():
         raise UsageError(
             f"--resume_model {path}: no such folder; expected one named iter_N, written by train.py, or auto"
         )

@@ -8,7 +8,7 @@ import random
 import traceback
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeAlias, TypeVar
 
 import numpy as np
@@ -55,7 +55,8 @@ class BatchReader(Generic[Batch]):
     With ``skip_bad`` a sample that is bad gives its place to the next one of the data set, whose random
     numbers depend on the key of the first. A sample is bad when it raises DataError, when it blocks its
     worker, and when three workers died at it.
-    The batches are the same for any number of workers, and from wherever reading begins.
+    The batches are the same for any number of workers, and from wherever reading begins. Errors and messages
+    name the worker as well, where there are any.
 
     Args:
         dataset: Gives the samples.
@@ -124,7 +125,7 @@ class BatchReader(Generic[Batch]):
             else:
                 if not isinstance(loaded, _Failure):
                     return loaded
-                self._handle_failure(loaded, request)
+                self._handle_failure(replace(loaded, message=self._from(worker) + loaded.message), request)
             self._submit(workers, worker, request)
 
     def _handle_failure(self, failure: _Failure, request: _Request) -> None:
@@ -146,6 +147,9 @@ class BatchReader(Generic[Batch]):
             request.deaths.clear()
             return
         _logger.warning(f"{message}. Another worker gets its batch")
+
+    def _from(self, worker: int) -> str:
+        return f"data worker {worker}: " if self._num_workers else ""
 
     def _where(self, index: int | None) -> str:
         if index is None:

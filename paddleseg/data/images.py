@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import io
-import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 import cv2
 import numpy as np
 from cv2.utils import logging as opencv_log
 from PIL import Image, UnidentifiedImageError
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
+from PIL.JpegImagePlugin import JpegImageFile
 
 from paddleseg.data.transforms.sample import ImageArray, LabelArray
 from paddleseg.errors import DataError
@@ -19,11 +23,16 @@ __all__ = ["check_label", "read_image", "read_label"]
 # Pillow modes of one channel of whole numbers; P holds palette indices, which are the class ids.
 LABEL_MODES = ("1", "L", "P", "I", "I;16", "I;16L", "I;16B")
 
-
-# A picture of one colour has at most about 400 pixels a byte as PNG, fewer as JPEG.
-_PIXELS_PER_BYTE = 1024
+# Formats whose decoders fill in what a file lacks: of a kilobyte they make OpenCV's limit of 2³⁰ pixels, in
+# 15 seconds and 6 GB. By first bytes: the reader of the header, and more pixels a byte than any whole picture
+# has. One of a single colour has 256 as JPEG (512 would be one bit a block), 127 as BMP, 1350 as GIF. PNG,
+# WebP and TIFF need no such bound: their decoders refuse what is cut short.
+_FILLED_IN: dict[bytes, tuple[Callable[[IO[bytes]], Image.Image], int]] = {
+    b"\xff\xd8\xff": (JpegImageFile, 1024),
+    b"BM": (BmpImageFile, 1024),
+    b"GIF8": (GifImageFile, 4096),
+}
 _LARGE = 2**24
-_SUSPICIOUS_BYTES = 2**19
 
 
 def read_image(path: str, channels: int = 3) -> ImageArray:
@@ -40,10 +49,10 @@ def read_image(path: str, channels: int = 3) -> ImageArray:
         [H, W, channels] float32, 0..255.
 
     Raises:
-        DataError: The file is missing, empty, truncated or no image.
+        DataError: The file is missing, empty, truncated or no image, or too short for its size in pixels.
     """
     data = _read_bytes(path)
-    _refuse_bomb(data, path)
+    _refuse_too_few_bytes(data, path)
     flag = cv2.IMREAD_COLOR if channels == 3 else cv2.IMREAD_GRAYSCALE
     # OpenCV's decoders also complain on stderr, without the name of the file.
     verbosity = opencv_log.setLogLevel(opencv_log.LOG_LEVEL_SILENT)
@@ -122,24 +131,19 @@ def _likely_cause(wrong: list[int], label: LabelArray, num_classes: int) -> str:
     return f"; is num_classes ({num_classes}) too small, or ignore_index wrong?"
 
 
-def _refuse_bomb(data: bytes, path: str) -> None:
-    """Refuses a few bytes that declare a huge picture, which decoders fill with grey for minutes."""
-    if len(data) > _SUSPICIOUS_BYTES:
-        return
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data)) as image:
-                pixels, size = image.width * image.height, f"{image.width}×{image.height}"
-    except Image.DecompressionBombError as error:
-        pixels, size = _LARGE + _PIXELS_PER_BYTE * _SUSPICIOUS_BYTES, str(error)
-    except Exception:  # damaged, or of a kind that OpenCV alone reads: for the decoder to say
-        return
-    if pixels > _LARGE and pixels > _PIXELS_PER_BYTE * len(data):
-        raise DataError(
-            f"{path}: {len(data)} bytes that declare a huge picture ({size}): damaged or made to do harm; "
-            "copy it again"
-        )
+def _refuse_too_few_bytes(data: bytes, path: str) -> None:
+    for start, (open_header, most_pixels_per_byte) in _FILLED_IN.items():
+        if not data.startswith(start):
+            continue
+        try:
+            width, height = open_header(io.BytesIO(data)).size
+        except Exception:  # damaged, or of a kind that OpenCV alone reads: for the decoder to say
+            return
+        if width * height > max(_LARGE, most_pixels_per_byte * len(data)):
+            raise DataError(
+                f"{path}: {len(data)} bytes are too few for a picture of {width}×{height} pixels (damaged or "
+                "cut short?); copy it again"
+            )
 
 
 def _read_bytes(path: str) -> bytes:

@@ -20,9 +20,10 @@ import paddle
 from paddle import nn
 
 from paddleseg.engine.checkpoint_arrays import check_arrays, check_optimizer_arrays, with_master_tensors
-from paddleseg.engine.manifest import MANIFEST, check_manifest, time_written, write_manifest
+from paddleseg.engine.ema import ModelEma
+from paddleseg.engine.manifest import MANIFEST, check_manifest, write_manifest
 from paddleseg.errors import CheckpointError, OutputError, WeightsError
-from paddleseg.files import recover_folders, replace_folder
+from paddleseg.files import replace_folder
 from paddleseg.log import get_logger
 from paddleseg.models.weight_files import read_state
 
@@ -30,10 +31,9 @@ __all__ = [
     "BEST_MODEL",
     "Checkpoint",
     "TrainState",
-    "newest_good_checkpoint",
     "read_checkpoint",
+    "read_counters",
     "restore",
-    "run_checkpoints",
     "save_best_model",
     "save_checkpoint",
 ]
@@ -41,6 +41,7 @@ __all__ = [
 BEST_MODEL = "best_model"
 _PARAMETERS, _OPTIMIZER, _EMA = "model.pdparams", "model.pdopt", "ema.pdparams"
 _STATE, _FACTS = "state.json", "run.json"
+_FILES = (_PARAMETERS, _OPTIMIZER, _EMA, _STATE, _FACTS)
 _logger = get_logger(__name__)
 
 Arrays = dict[str, np.ndarray]
@@ -58,6 +59,7 @@ class TrainState:
         run: Name that a run and those that resume it share; empty where it is unknown.
         evaluated_at: Iteration of the last evaluation; 0 before the first.
         skipped_steps: Steps that changed no weight because a number was not finite.
+        rejected_in_a_row: How many of them the guard has counted since a step changed the weights.
         skipped_samples: Bad samples that others stood in for.
         loss_scale: State of the dynamic loss scaling; empty without one.
         loss_sums: For each process the losses of the steps since the last log line, added up, by name; empty
@@ -72,6 +74,7 @@ class TrainState:
     run: str = ""
     evaluated_at: int = 0
     skipped_steps: int = 0
+    rejected_in_a_row: int = 0
     skipped_samples: int = 0
     loss_scale: dict[str, float | int] = field(default_factory=dict)
     loss_sums: list[dict[str, float]] = field(default_factory=list)
@@ -177,13 +180,13 @@ def read_checkpoint(folder: Path) -> Checkpoint:
         Its contents; nothing has been changed yet.
 
     Raises:
-        CheckpointError: A file is missing, damaged or unsafe.
+        CheckpointError: A file is missing, damaged or unsafe; the folder is named.
     """
     with _resuming_from(folder):
         _check_files(folder)
         return Checkpoint(
             folder=folder,
-            state=_read_state(folder),
+            state=read_counters(folder),
             facts=_read_document(folder / _FACTS) if (folder / _FACTS).is_file() else {},
             model=read_state(folder / _PARAMETERS),
             optimizer=read_state(folder / _OPTIMIZER),
@@ -196,7 +199,7 @@ def restore(
     *,
     model: nn.Layer,
     optimizer: paddle.optimizer.Optimizer,
-    ema: Mapping[str, paddle.Tensor] | None = None,
+    ema: ModelEma | None = None,
 ) -> None:
     """Puts the arrays of a checkpoint where they came from, bit for bit; when it raises, nothing has changed.
 
@@ -204,25 +207,25 @@ def restore(
         checkpoint: From :func:`read_checkpoint`.
         model: Network to fill.
         optimizer: Optimiser to fill; it has made no step yet.
-        ema: Averaged weights to fill in place.
+        ema: Averaged weights to fill.
 
     Raises:
         CheckpointError: It belongs to another model or optimiser, or just one of the two sides has averaged
             weights.
     """
     with _resuming_from(checkpoint.folder):
-        tables = [(_PARAMETERS, _own_tensors(model), checkpoint.model)]
+        tensors = _own_tensors(model)
+        check_arrays(_PARAMETERS, tensors, checkpoint.model)
+        check_optimizer_arrays(_OPTIMIZER, optimizer, checkpoint.optimizer)
         if ema is not None and checkpoint.ema is not None:
-            tables.append((_EMA, dict(ema), checkpoint.ema))
+            check_arrays(_EMA, ema.state_dict(), checkpoint.ema)
         elif ema is not None or checkpoint.ema is not None:
             has, lacks = ("the checkpoint", "this run") if ema is None else ("this run", "the checkpoint")
             raise CheckpointError(f"{has} has averaged weights (use_ema) and {lacks} has none")
-        for name, tensors, arrays in tables:
-            check_arrays(name, tensors, arrays)
-        check_optimizer_arrays(_OPTIMIZER, optimizer, checkpoint.optimizer)
-    for _, tensors, arrays in tables:
-        for name, tensor in tensors.items():
-            tensor.set_value(arrays[name])
+    for name, tensor in tensors.items():
+        tensor.set_value(checkpoint.model[name])
+    if ema is not None and checkpoint.ema is not None:
+        ema.load(checkpoint.ema)
     optimizer.set_state_dict(with_master_tensors(checkpoint.optimizer))
 
 
@@ -230,67 +233,6 @@ def _own_tensors(model: nn.Layer) -> dict[str, paddle.Tensor]:
     """The tensors as they are: the hooks of mixed precision would give float32 copies."""
     tensors: dict[str, paddle.Tensor] = model.state_dict(use_hook=False)
     return tensors
-
-
-def newest_good_checkpoint(save_dir: Path) -> tuple[Path | None, list[str]]:
-    """Finds what ``--resume_model auto`` goes on from, and clears up what killed processes left.
-
-    Of several runs in one folder, the one that wrote last counts.
-
-    Args:
-        save_dir: Folder of the run, in which nothing is being written now; it may be missing.
-
-    Returns:
-        The undamaged checkpoint with the most iterations, None where there is none, and a line for each newer
-        one that is damaged.
-    """
-    recover_folders(save_dir)
-    folders = sorted(_numbered(save_dir).items(), reverse=True)
-    runs = {number: _run_of(folder) for number, folder in folders}
-    readable = [
-        (time_written(folder), runs[number]) for number, folder in folders if runs[number] is not None
-    ]
-    newest_run = max(readable, default=(0.0, None))[1]
-    damaged = []
-    for number, folder in folders:
-        if runs[number] in (newest_run, None):
-            try:
-                _verify(folder)
-            except CheckpointError as error:
-                damaged.append(str(error))
-            else:
-                return folder, damaged
-    return None, damaged
-
-
-def run_checkpoints(save_dir: Path, run: str) -> dict[int, Path]:
-    """Returns the ``iter_N`` folders that a run wrote into ``save_dir``, by their N in rising order."""
-    return {
-        number: folder for number, folder in _numbered(save_dir).items() if run and _run_of(folder) == run
-    }
-
-
-def _numbered(save_dir: Path) -> dict[int, Path]:
-    """All ``iter_N`` by rising N."""
-    numbers = {folder: folder.name.removeprefix("iter_") for folder in save_dir.glob("iter_*")}
-    return dict(sorted((int(text), folder) for folder, text in numbers.items() if text.isdecimal()))
-
-
-def _run_of(folder: Path) -> str | None:
-    """The run that wrote a checkpoint, empty where it has no name; None where the counters are damaged."""
-    try:
-        return _read_state(folder).run
-    except CheckpointError:
-        return None
-
-
-def _verify(folder: Path) -> None:
-    """Raises CheckpointError for a damaged checkpoint; one without checksums is read as a trial."""
-    if (folder / MANIFEST).is_file():
-        with _resuming_from(folder):
-            _check_files(folder)
-    else:
-        read_checkpoint(folder)
 
 
 def _check_files(folder: Path) -> None:
@@ -301,15 +243,25 @@ def _check_files(folder: Path) -> None:
                 "PaddleSeg's, set model.pretrained to their model.pdparams)"
             )
     if (folder / MANIFEST).is_file():
-        check_manifest(folder)
+        check_manifest(folder, listed=[name for name in _FILES if (folder / name).exists()])
     elif (folder / _FACTS).is_file():
         raise CheckpointError(f"there is no {MANIFEST}")
     else:
         _logger.warning(f"{folder}: written by version 0.1, without checksums: damage may go unnoticed")
 
 
-def _read_state(folder: Path) -> TrainState:
-    """The counters; those that an older version did not have keep their defaults."""
+def read_counters(folder: Path) -> TrainState:
+    """Reads the counters of a checkpoint alone; those that an older version did not have keep their defaults.
+
+    Args:
+        folder: ``…/iter_N``.
+
+    Returns:
+        What ``state.json`` says, which is not compared with the manifest.
+
+    Raises:
+        CheckpointError: It is missing or damaged; the folder is not named.
+    """
     content = _read_document(folder / _STATE)
     defaults = asdict(TrainState())
     for name, value in content.items():

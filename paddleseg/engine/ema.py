@@ -6,10 +6,9 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy.typing as npt
 import paddle
 from paddle import Tensor, nn
-
-from paddleseg.errors import CheckpointError
 
 __all__ = ["ModelEma"]
 
@@ -59,25 +58,15 @@ class ModelEma:
         """
         return self._state | self._shaped_averages()
 
-    def load(self, arrays: Mapping[str, Any]) -> None:
+    @paddle.no_grad()
+    def load(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         """Restores averages.
 
         Args:
-            arrays: What :meth:`state_dict` gave, as tensors or arrays; integer buffers are not used.
-
-        Raises:
-            CheckpointError: An average is missing or has another shape; nothing was changed.
+            arrays: What :meth:`state_dict` gave: names, shapes and types fit. Integer buffers are not used.
         """
-        for name, tensor in self._tensors.items():
-            expected = tuple(tensor.shape)
-            shape = tuple(arrays[name].shape) if name in arrays else "missing"
-            if shape != expected:
-                raise CheckpointError(
-                    f"averaged weights (EMA): '{name}' is {shape}; expected shape {expected}; were they "
-                    "written with another model or number of classes?"
-                )
         for name, average in self._averages.items():
-            paddle.assign(_as_type(paddle.to_tensor(arrays[name]).flatten(), average.dtype), output=average)
+            average.set_value(arrays[name].reshape(-1))
 
     @contextlib.contextmanager
     def applied(self) -> Iterator[None]:

@@ -88,6 +88,7 @@ def evaluate(
     *,
     options: InferenceOptions | None = None,
     num_workers: int = 0,
+    worker_timeout: float = 300.0,
     with_boundary: bool = False,
     with_auc: bool = False,
     progress: bool = False,
@@ -102,6 +103,7 @@ def evaluate(
         dataset: Labelled images.
         options: Sliding window, scales, flips; the default is the whole image once.
         num_workers: Processes that read images; 0 reads in this one.
+        worker_timeout: Seconds at one image after which such a process counts as hung.
         with_boundary: Also boundary IoU.
         with_auc: Also the area under the ROC curve.
         progress: Whether rank 0 draws a progress bar, over its own images.
@@ -115,7 +117,7 @@ def evaluate(
         The figures, the same for any number of processes.
 
     Raises:
-        DataError: The data set is empty, without labels, or a file of it is bad.
+        DataError: The data set is empty, without labels, a file of it is bad, or a worker hangs.
         EvaluationStopped: ``should_stop`` said so.
         PeerError: Another process has failed.
     """
@@ -124,7 +126,9 @@ def evaluate(
     predict = as_predict(model)
     totals = _Totals(dataset, options, with_boundary=with_boundary, with_auc=with_auc)
     indices = range(group.rank, len(dataset), group.size)
-    loader = make_eval_loader(dataset, num_workers=num_workers, indices=indices)
+    loader = make_eval_loader(
+        dataset, num_workers=num_workers, indices=indices, worker_timeout=worker_timeout
+    )
     bar = tqdm(
         loader,
         total=len(indices),

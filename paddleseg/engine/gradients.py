@@ -69,12 +69,20 @@ class GradientSync:
         if self._group.size == 1 or self._overlap:
             return
         self._group.wait("gradients")
+        self._complete()
         gradients = [value.grad for value in self._parameters if value.grad is not None]
         # A frozen layer's statistics are the same everywhere already.
         statistics = [value for one in self._norms if one.training for value in (one._mean, one._variance)]
         with paddle.no_grad():
             for bucket in _buckets([*gradients, *statistics]):
                 _average(bucket, self._group)
+
+    def _complete(self) -> None:
+        """Zeros for a gradient that another process has and this one lacks; all must send the same ones."""
+        found = self._group.any(*[value.grad is not None for value in self._parameters])
+        for value, anywhere in zip(self._parameters, found, strict=True):
+            if anywhere and value.grad is None:
+                value.grad = paddle.zeros_like(value)
 
 
 def synchronise_batch_norm(model: nn.Layer, group: Group) -> nn.Layer:
@@ -102,10 +110,12 @@ def synchronise_batch_norm(model: nn.Layer, group: Group) -> nn.Layer:
 def _buckets(tensors: list[paddle.Tensor]) -> Iterator[list[paddle.Tensor]]:
     """Tensors of one type that travel together, in the same order everywhere."""
     by_type: dict[object, list[paddle.Tensor]] = {}
+    sizes: dict[object, int] = {}
     for tensor in tensors:
-        bucket = by_type.setdefault(tensor.dtype, [])
-        bucket.append(tensor)
-        if sum(value.size for value in bucket) >= _BUCKET_VALUES:
+        by_type.setdefault(tensor.dtype, []).append(tensor)
+        sizes[tensor.dtype] = sizes.get(tensor.dtype, 0) + tensor.size
+        if sizes[tensor.dtype] >= _BUCKET_VALUES:
+            sizes[tensor.dtype] = 0
             yield by_type.pop(tensor.dtype)
     yield from by_type.values()
 

@@ -168,7 +168,8 @@ class Group:
     def tell(self, event: str) -> None:
         """Leaves word for every process; :meth:`heard` there says so some seconds later."""
         if self._heart is not None:
-            self._heart.tell(event)
+            with self.exchange():
+                self._heart.tell(event)
 
     def heard(self, event: str) -> bool:
         """Whether any process has told this event; costs nothing."""
@@ -178,11 +179,10 @@ class Group:
         """Tells the others, once, that this process ends.
 
         Args:
-            message: One line that says why.
+            message: Why; told in one line, and shortened.
         """
         if self._heart is not None:
-            with contextlib.suppress(ValueError, RuntimeError):  # the store may be gone as well
-                self._heart.fail(message)
+            self._heart.fail(message)
 
     def close(self) -> None:
         """Leaves together with the others; rank 0, which holds the store, goes last.
@@ -220,12 +220,15 @@ class Group:
 
     @contextlib.contextmanager
     def exchange(self) -> Iterator[None]:
-        """Surrounds messages of the framework: its errors of a broken connection become a PeerError."""
+        """Surrounds messages of the framework: its errors of a broken connection become a PeerError.
+
+        Lack of memory is a MemoryError, in Paddle too, and stays one.
+        """
         try:
             yield
         except (ValueError, RuntimeError, OSError) as error:
             assert self._heart is not None, "messages belong to a group that has started"
-            raise self._heart.lost() from error
+            raise self._heart.lost(error) from error
 
 
 @dataclass(frozen=True)

@@ -58,12 +58,15 @@ class StepGuard:
         self._folder = folder
         self._config_text = config_text
         self._limit = limit
-        self._in_a_row = 0
         self._statistics: list[tuple[Tensor, Tensor]] = []
 
-    def remember(self) -> None:
-        """Copies what a forward pass changes (BN statistics): call it before that."""
-        if self._policy != "stop":
+    def remember(self, *, scaled: bool = False) -> None:
+        """Copies what a forward pass changes (BN statistics): call it before that.
+
+        Args:
+            scaled: Whether there is a loss scale, so that steps may be left out under any policy.
+        """
+        if scaled or self._policy != "stop":
             with paddle.no_grad():
                 self._statistics = [(one, one.detach().clone()) for one in _statistics(self._model)]
 
@@ -88,10 +91,6 @@ class StepGuard:
             return Finding.NOTHING
         return Finding.GRADIENTS
 
-    def accepted(self) -> None:
-        """A step went into the weights: the count in a row begins again."""
-        self._in_a_row = 0
-
     def rejected(
         self,
         finding: Finding,
@@ -108,7 +107,8 @@ class StepGuard:
 
         Args:
             finding: The largest over all processes.
-            state: Counters; ``iteration`` counts the steps before this one, ``skipped_steps`` goes up.
+            state: Counters; ``iteration`` counts the steps before this one. ``skipped_steps`` goes up, and
+                ``rejected_in_a_row``, which whoever changes the weights sets to 0.
             losses: This process's total (``loss``) and its parts.
             paths: Files of this process's batch.
             label_range: Least and greatest class id in it, without the ignored one.
@@ -140,9 +140,9 @@ class StepGuard:
             },
         )
         if self._policy == "skip" or not can_be_lowered:
-            self._in_a_row += 1
-        if self._policy == "stop" or self._in_a_row > self._limit:
-            again = f", {self._in_a_row} steps in a row" if self._policy != "stop" else ""
+            state.rejected_in_a_row += 1
+        if self._policy == "stop" or state.rejected_in_a_row > self._limit:
+            again = f", {state.rejected_in_a_row} steps in a row" if self._policy != "stop" else ""
             raise DataError(
                 f"iteration {iteration}: {what}{again}; lower the learning rate (now {learning_rate:.3g}), "
                 f"add warm-up or grad_clip_cfg, or look at the batch's files: {report}; "

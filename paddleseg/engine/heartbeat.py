@@ -11,9 +11,12 @@ by itself.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import textwrap
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 from paddleseg.errors import PaddleSegError
@@ -22,6 +25,7 @@ from paddleseg.log import get_logger
 __all__ = ["Heartbeat", "PeerError"]
 
 _FAILED = "failed: "
+_LONGEST = 400  # characters of a failure that are told
 
 
 class PeerError(PaddleSegError):
@@ -43,7 +47,7 @@ class Heartbeat:
         grace: Beats that the main thread has to end this process, before it is ended hard.
 
     Attributes:
-        events: What any process has told, this one included, in one order.
+        events: What any process has told, this one included.
         failure: Why the run cannot go on; None while it can.
     """
 
@@ -62,7 +66,10 @@ class Heartbeat:
         self._store, self._lock = store, threading.Lock()
         self._beat_seconds, self._patience, self._grace, self._hold_back = beat, patience, grace, hold_back
         self._stopped = threading.Event()
+        self._launcher = _find_launcher()
         self._answers = 0
+        self._announced = 0
+        self._unread: set[int] = set()
         self._told = False
         self.events: list[str] = []
         self.failure: str | None = None
@@ -79,28 +86,37 @@ class Heartbeat:
         with self._lock:
             number = self._store.add("events", 1)
             self._store.set(f"event {number}", event)
+            self._store.add(f"event {number} is there", 1)
 
     def fail(self, message: str) -> None:
-        """Tells every process that this one fails; the first failure counts.
+        """Tells every process that this one fails, where the store can still be reached; the first counts.
 
         Args:
-            message: One line that says why.
+            message: Why; told in one line, and shortened.
         """
         if self.failure is None:
-            self.failure, self._told = f"rank {self._rank} has failed: {message}", True
-            self.tell(_FAILED + self.failure)
+            self.failure = f"rank {self._rank} has failed: {_one_line(message)}"
+            with contextlib.suppress(ValueError, RuntimeError):  # what Paddle's store raises
+                self.tell(_FAILED + self.failure)
+            self._told = True
 
     def check(self) -> None:
         """Raises PeerError when the run cannot go on."""
         if self.failure is not None:
-            raise self.lost()
+            time.sleep(self._hold_back)
+            raise self._follow(self.failure)
 
-    def lost(self) -> PeerError:
-        """Holds back, then says which process has failed, as far as that is known."""
+    def lost(self, error: Exception) -> PeerError:
+        """Holds back, then says which process has failed; where that is not known, tells what was seen here.
+
+        Args:
+            error: What the framework raised when it exchanged a message.
+        """
         time.sleep(self._hold_back)
-        self.failure = self.failure or "another process has ended"
-        self._told = True
-        return PeerError(f"this process ends too: {self.failure}")
+        seen = f"another process has ended, or an exchange with it failed: {_one_line(str(error))}"
+        failure = self.failure or seen
+        self.fail(seen)
+        return self._follow(failure)
 
     def stop(self) -> None:
         """Ends the threads; nobody may be watching this process any more."""
@@ -126,21 +142,29 @@ class Heartbeat:
         with self._lock:
             self._store.add(f"beats of {self._rank}", 1)
             beats: int = self._store.add(f"beats of {self._next}", 0)
-            told = self._store.add("events", 0)
-            news = [self._store.get(f"event {n + 1}").decode() for n in range(len(self.events), told)]
+            news = self._read_events()
         self.events += news
         for event in news:
             if event.startswith(_FAILED):
                 self._note(event.removeprefix(_FAILED))
         return beats
 
+    def _read_events(self) -> list[str]:
+        told = self._store.add("events", 0)
+        self._unread.update(range(self._announced + 1, told + 1))
+        self._announced = told
+        # The store's get waits until there is a value: for ever, where a process died before it set one.
+        there = [n for n in sorted(self._unread) if self._store.add(f"event {n} is there", 0)]
+        self._unread.difference_update(there)
+        return [self._store.get(f"event {n}").decode() for n in there]
+
     def _guard(self) -> None:
-        answers, silent, left, launcher = 0, 0, self._grace, os.getppid()
+        answers, silent, left = 0, 0, self._grace
         while left and not self._stopped.wait(self._beat_seconds):
             silent, answers = (0 if self._answers != answers else silent + 1), self._answers
             if silent >= self._patience:
                 self._note("rank 0 has fallen silent")
-            if os.getppid() != launcher:
+            if self._launcher not in (None, os.getppid()):
                 self._note("the launcher has ended")
             if self.failure is not None:
                 left -= 1
@@ -151,3 +175,20 @@ class Heartbeat:
 
     def _note(self, failure: str) -> None:
         self.failure = self.failure or failure
+
+    def _follow(self, failure: str) -> PeerError:
+        self._told = True
+        return PeerError(f"this process ends too: {failure}")
+
+
+def _find_launcher() -> int | None:
+    """The parent where it is the launcher: a wrapper between them may end before this process."""
+    parent = os.getppid()
+    with contextlib.suppress(OSError):  # there is no /proc on some systems
+        if b"paddle.distributed.launch" in Path(f"/proc/{parent}/cmdline").read_bytes():
+            return parent
+    return None
+
+
+def _one_line(text: str) -> str:
+    return textwrap.shorten(text, _LONGEST, placeholder=" …")

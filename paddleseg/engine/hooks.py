@@ -6,6 +6,7 @@ same iterations; only the main one (:attr:`Group.is_main`) writes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,15 +18,16 @@ from tqdm import tqdm
 from paddleseg.engine.checkpoint import (
     BEST_MODEL,
     TrainState,
-    run_checkpoints,
     save_best_model,
     save_checkpoint,
 )
 from paddleseg.engine.evaluator import Evaluation, EvaluationStopped
+from paddleseg.engine.run_folder import run_checkpoints
 from paddleseg.engine.trainer import Hook, Trainer
 from paddleseg.engine.writers import MetricWriter
 from paddleseg.files import remove_folder
 from paddleseg.log import get_logger
+from paddleseg.losses.combine import LossValues
 
 __all__ = ["CheckpointHook", "EvaluationHook", "LogHook", "ProgressHook", "SkippedSamplesHook", "StartHook"]
 
@@ -84,6 +86,8 @@ class SkippedSamplesHook(Hook):
 class LogHook(Hook):
     """Means over ``log_iters`` iterations and all processes, in PaddleSeg's line and in the metric writers.
 
+    The losses of steps that changed no weight (``trainer.rejected``) are left out; where there was no other
+    step the mean is NaN, and a line says why.
     Where the loss has several parts, they follow PaddleSeg's fields by name. A second line tells where the
     time of the iteration went.
 
@@ -100,7 +104,8 @@ class LogHook(Hook):
         self._reset()
 
     def _reset(self) -> None:
-        self._steps = self._earlier_steps = 0  # the latter: before the run was resumed
+        self._steps = 0
+        self._summed_steps = 0  # with those before the run was resumed, without the rejected ones
         self._seconds = 0.0
         self._reader_seconds = 0.0
         self._samples = 0
@@ -111,11 +116,11 @@ class LogHook(Hook):
         if len(state.loss_sums) == trainer.parts.group.size:
             own = state.loss_sums[trainer.parts.group.rank]
             self._sums = {name: paddle.to_tensor(value, dtype="float32") for name, value in own.items()}
-            self._earlier_steps = state.summed_steps
+            self._summed_steps = state.summed_steps
 
     def before_save(self, trainer: Trainer) -> None:
         state = trainer.state
-        state.summed_steps = self._earlier_steps + self._steps
+        state.summed_steps = self._summed_steps
         own = {name: value.item() for name, value in self._sums.items()}
         state.loss_sums = trainer.parts.group.gather(own) if state.summed_steps else []
 
@@ -125,9 +130,8 @@ class LogHook(Hook):
         self._samples += trainer.batch_size * trainer.parts.group.size
         self._seconds += trainer.step_seconds
         self._reader_seconds += trainer.reader_seconds
-        # Sums stay on the device until they are shown.
-        for name, value in {"loss": trainer.losses.total, **trainer.losses.parts}.items():
-            self._sums[name] = self._sums[name] + value if name in self._sums else value
+        if not trainer.rejected:
+            self._add(trainer.losses)
         iteration = trainer.state.iteration
         if iteration % self._log_iters == 0 or iteration == trainer.iterations:
             losses = self._mean_losses(trainer)
@@ -136,10 +140,18 @@ class LogHook(Hook):
             self._reset()
             trainer.parts.timer.reset()
 
+    def _add(self, losses: LossValues) -> None:
+        """Sums stay on the device until they are shown."""
+        self._summed_steps += 1
+        for name, value in {"loss": losses.total, **losses.parts}.items():
+            self._sums[name] = self._sums[name] + value if name in self._sums else value
+
     def _mean_losses(self, trainer: Trainer) -> dict[str, float]:
         group = trainer.parts.group
+        if not self._summed_steps:
+            return {"loss": math.nan}
         own = np.array([value.item() for value in self._sums.values()], dtype=np.float64)
-        means = group.sum(own) / (group.size * (self._earlier_steps + self._steps))
+        means = group.sum(own) / (group.size * self._summed_steps)
         return dict(zip(self._sums, means.tolist(), strict=True))
 
     def _report(self, trainer: Trainer, losses: Mapping[str, float]) -> None:
@@ -156,6 +168,8 @@ class LogHook(Hook):
             f"reader_cost: {reader_cost:.5f}, ips: {samples_per_second:.4f} samples/sec"
             f"{_gpu_memory()}{''.join(parts) if len(parts) > 1 else ''} | ETA {eta}"
         )
+        if not self._summed_steps:
+            _logger.info(f"[TRAIN] iter: {iteration}: no step of these changed a weight, so no loss")
         times = trainer.parts.timer.means()
         if times:
             shares = ", ".join(f"{name} {seconds:.4f}" for name, seconds in times.items())
@@ -285,7 +299,6 @@ class CheckpointHook(Hook):
         if trainer.parts.group.is_main:
             own = run_checkpoints(self._save_dir, trainer.state.run)
             self._saved = [folder for n, folder in own.items() if n <= trainer.state.iteration]
-            trainer.last_checkpoint = self._saved[-1] if self._saved else None
         if trainer.state.evaluated_at != trainer.start.evaluated_at:  # made up for just now
             self._save(trainer)
 

@@ -32,8 +32,8 @@ class Interrupts:
     Python allows no handlers, this does nothing. Processes that are forked inside have the former handlers.
 
     Args:
-        ends_process: Whether the process ends with the context. Signals that come later than a first one are
-            then ignored: they repeat a wish that is being fulfilled, and would spoil the exit status.
+        ends_process: Whether the process ends with the context. Where a signal came, a later SIGTERM is then
+            ignored, as it repeats a wish that is being fulfilled, and Ctrl-C ends the process at once.
 
     Attributes:
         signal: The first one that came; None as long as there was none.
@@ -64,7 +64,7 @@ class Interrupts:
     ) -> None:
         if self._handlers:
             if self._ends_process and self.signal is not None:
-                self._handlers = dict.fromkeys(self._handlers, signal.SIG_IGN)
+                self._handlers = {signal.SIGTERM: signal.SIG_IGN, signal.SIGINT: _leave}
             self._restore()
             # Not by closing: a forked process may hold the other end open.
             os.write(self._writer, _END_OF_WATCH)
@@ -114,6 +114,10 @@ class Interrupts:
 
 def _take_note(number: int, frame: FrameType | None) -> None:
     """Python writes to the wake-up descriptor only for signals that have a handler."""
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    os._exit(128 + number)
 
 
 def _end_at_once(number: signal.Signals) -> None:

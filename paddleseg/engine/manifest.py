@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -32,18 +34,23 @@ def write_manifest(folder: Path) -> None:
     (folder / MANIFEST).write_bytes(_render(files, time.time()))
 
 
-def check_manifest(folder: Path) -> None:
+def check_manifest(folder: Path, *, listed: Iterable[str] = ()) -> None:
     """Compares a folder with its manifest.
 
     Args:
         folder: Has a ``manifest.json``.
+        listed: Names of files that must be in it, for one that lists nothing agrees with any folder.
 
     Raises:
         CheckpointError: The manifest is damaged, or a file is missing, cut short or altered; the first one is
             named, without the folder.
         OSError: A file cannot be read.
     """
-    for name, expected in _read(folder)["files"].items():
+    files = _read(folder)["files"]
+    for name in listed:
+        if name not in files:
+            raise CheckpointError(f"{MANIFEST} is damaged (it does not list {name})")
+    for name, expected in files.items():
         file = folder / name
         if not file.is_file():
             raise CheckpointError(f"there is no {name}")
@@ -56,7 +63,8 @@ def check_manifest(folder: Path) -> None:
 def time_written(folder: Path) -> float:
     """Returns when a folder was written, in seconds since 1970; the disk's time where it does not tell."""
     try:
-        return float(_read(folder)["written"])
+        written: float = _read(folder)["written"]
+        return written
     except (OSError, CheckpointError):
         return folder.stat().st_mtime
 
@@ -73,9 +81,25 @@ def _read(folder: Path) -> dict[str, Any]:
     data = (folder / MANIFEST).read_bytes()
     try:
         content: dict[str, Any] = json.loads(data)
-        whole = _render(content["files"], content["written"]) == data
+        whole = _render(content["files"], content["written"]) == data and _is_manifest(content)
     except (ValueError, KeyError, TypeError, RecursionError):
         whole = False
     if not whole:
         raise CheckpointError(f"{MANIFEST} is damaged")
     return content
+
+
+def _is_manifest(content: dict[str, Any]) -> bool:
+    """Whether the values are what :func:`write_manifest` writes; anybody can work out the checksum."""
+    files, written = content["files"], content["written"]
+    return (
+        type(written) is float
+        and math.isfinite(written)
+        and isinstance(files, dict)
+        and all(
+            Path(name).name == name
+            and isinstance(entry, dict)
+            and {key: type(value) for key, value in entry.items()} == {"bytes": int, "sha256": str}
+            for name, entry in files.items()
+        )
+    )

@@ -11,18 +11,13 @@ from typing import Any
 import paddle
 from paddle import nn
 
-from paddleseg.engine.checkpoint import (
-    BEST_MODEL,
-    Checkpoint,
-    TrainState,
-    newest_good_checkpoint,
-    read_checkpoint,
-    restore,
-)
+from paddleseg.engine.checkpoint import BEST_MODEL, Checkpoint, TrainState, read_checkpoint, restore
 from paddleseg.engine.ema import ModelEma
 from paddleseg.engine.group import Group
 from paddleseg.engine.precision import Precision
 from paddleseg.engine.run_facts import check_resumable
+from paddleseg.engine.run_folder import newest_good_checkpoint
+from paddleseg.files import bring_back, recover_folders
 from paddleseg.log import get_logger
 
 __all__ = ["AUTO", "Resume", "find_checkpoint", "first_state"]
@@ -56,12 +51,7 @@ class Resume:
         Raises:
             CheckpointError: The checkpoint belongs to another model or optimiser.
         """
-        restore(
-            self._checkpoint,
-            model=model,
-            optimizer=optimizer,
-            ema=None if ema is None else ema.state_dict(),
-        )
+        restore(self._checkpoint, model=model, optimizer=optimizer, ema=ema)
         # They differ only where --force has changed the precision.
         if self.state.loss_scale.keys() == precision.state_dict().keys():
             precision.load_state_dict(self.state.loss_scale)
@@ -96,22 +86,38 @@ def find_checkpoint(
 
 
 def _read(wanted: str, save_dir: Path, facts: Mapping[str, Any], force: bool) -> Checkpoint | None:
-    folder: Path | None = Path(wanted)
-    if wanted == AUTO:
-        folder, damaged = newest_good_checkpoint(save_dir)
-        for line in damaged:
-            _logger.warning(f"[RESUME] passed over: {line}")
-        if folder is None:
-            _logger.info(f"[RESUME] {save_dir} holds no checkpoint to go on from: starting anew")
-            return None
-    assert folder is not None, "a folder was named or found"
-    checkpoint = read_checkpoint(folder)
-    check_resumable(checkpoint.facts, facts, force=force, folder=folder)
+    checkpoint = _newest(save_dir) if wanted == AUTO else _named(Path(wanted), save_dir)
+    if checkpoint is None:
+        return None
+    same_result = check_resumable(checkpoint.facts, facts, force=force, folder=checkpoint.folder)
     state = checkpoint.state
-    _logger.info(f"[RESUME] {folder}: going on after iteration {state.iteration}, seed {state.seed}")
-    if not (save_dir / BEST_MODEL).is_dir():
-        state.best_miou, state.best_iteration = -1.0, 0  # into another folder, which has no best model yet
+    if force and facts["config"].get("seed") is not None:
+        state.seed = facts["config"]["seed"]
+    # Checkpoints of two results under one name would be mixed up; those of version 0.1 may have none.
+    if not same_result or not state.run:
+        state.run = uuid.uuid4().hex
+    _logger.info(
+        f"[RESUME] {checkpoint.folder}: going on after iteration {state.iteration}, seed {state.seed}"
+    )
+    if state.best_iteration and not (save_dir / BEST_MODEL).is_dir():
+        # Into another folder, which has no best model yet: what is evaluated there first is its first.
+        state.best_miou, state.best_iteration, state.evaluated_at = -1.0, 0, 0
     return checkpoint
+
+
+def _newest(save_dir: Path) -> Checkpoint | None:
+    checkpoint, damaged = newest_good_checkpoint(save_dir)
+    for line in damaged:
+        _logger.warning(f"[RESUME] passed over: {line}")
+    if checkpoint is None:
+        _logger.info(f"[RESUME] {save_dir} holds no checkpoint to go on from: starting anew")
+    return checkpoint
+
+
+def _named(folder: Path, save_dir: Path) -> Checkpoint:
+    recover_folders(save_dir)
+    bring_back(folder)  # another folder may be that of a run at work, of which nothing more is touched
+    return read_checkpoint(folder)
 
 
 def first_state(seed: int, save_dir: Path) -> TrainState:

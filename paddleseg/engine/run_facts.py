@@ -13,6 +13,7 @@ import platform
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from enum import Enum
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -25,22 +26,37 @@ from paddleseg.data.datasets.base import Pair, SegmentationDataset
 from paddleseg.engine.batching import BatchPlan
 from paddleseg.errors import CheckpointError
 from paddleseg.log import get_logger
+from paddleseg.runtime import cpu_model
 from paddleseg.version import __version__
 
-__all__ = ["Difference", "check_resumable", "compare_facts", "run_facts"]
+__all__ = ["Difference", "Effect", "check_resumable", "compare_facts", "run_facts"]
 
 _LISTED = 20
 _ABSENT = None
 _logger = get_logger(__name__)
 
+
+class Effect(Enum):
+    """What a difference does to a resumed run. Only the first is a reason not to go on."""
+
+    RESULT = "changes the result"
+    LOW_BITS = "may change low-order bits"
+    REPORTS = "changes which rows, evaluations and checkpoints there are, not the steps"
+    NOTHING = "does not change the result"
+
+
 # Facts that change no number of a resumed run, or only through other facts: folders (the samples have a fact
 # of their own), weights to start from (the checkpoint's take their place), requested against actual numbers.
-_HARMLESS = re.compile(
-    r"(config\.(train_dataset|val_dataset)\..*(dataset_root|_path)"
-    r"|config\.(model\..*)?pretrained"
-    r"|config\.(test_dataset|export|worker_timeout|global_batch_size|accumulate|recompute)\b.*"
-    r"|threads|platform|versions\.python)"
-)
+_EFFECTS = {
+    Effect.LOW_BITS: re.compile(r"processor|mkl_debug_cpu_type|platform"),
+    Effect.REPORTS: re.compile(r"reports\..*"),
+    Effect.NOTHING: re.compile(
+        r"config\.(train_dataset|val_dataset)\.(dataset_root|train_path|val_path|test_path)"
+        r"|config\.(model\..*)?pretrained"
+        r"|config\.(test_dataset|export|worker_timeout|global_batch_size|accumulate|recompute)\b.*"
+        r"|versions\.python"
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -51,13 +67,13 @@ class Difference:
         what: Its dotted name: ``config.optimizer.momentum``.
         saved: Value in the checkpoint; None where it has none.
         current: Value in this run; None where it has none.
-        changes_result: Whether the run would end with other numbers for it.
+        effect: What it does to a run that is resumed all the same.
     """
 
     what: str
     saved: Any
     current: Any
-    changes_result: bool
+    effect: Effect
 
     def describe(self) -> str:
         """Returns one line: what, the checkpoint's value and this run's."""
@@ -75,6 +91,7 @@ def run_facts(
     val_set: SegmentationDataset | None = None,
     device: str,
     threads: int,
+    reports: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Collects the facts of a run.
 
@@ -85,6 +102,7 @@ def run_facts(
         val_set: What the run evaluates on; None for nothing.
         device: ``"cpu"``, ``"gpu:0"``.
         threads: Threads of each process.
+        reports: What decides when the run logs, evaluates and saves, by name.
 
     Returns:
         Plain values, as ``run.json`` has them.
@@ -100,6 +118,9 @@ def run_facts(
         "device": device.partition(":")[0],
         "threads": threads,
         "platform": platform.platform(),
+        "processor": cpu_model(),
+        "mkl_debug_cpu_type": os.environ.get("MKL_DEBUG_CPU_TYPE"),
+        "reports": dict(reports),
         "versions": {
             "paddleseg": __version__,
             "paddle": paddle.__version__,
@@ -137,11 +158,19 @@ def compare_facts(saved: Mapping[str, Any], current: Mapping[str, Any]) -> list[
     before, now = _flatten(saved), _flatten(current)
     before.setdefault("config.seed", 0)
     now.setdefault("config.seed", before["config.seed"])
+    differing = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
     return [
-        Difference(name, before.get(name), now.get(name), changes_result=not _HARMLESS.fullmatch(name))
-        for name in sorted({*before, *now})
-        if before.get(name) != now.get(name)
+        Difference(name, before.get(name), now.get(name), _effect(name, before, now)) for name in differing
     ]
+
+
+def _effect(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> Effect:
+    if name == "threads" and before.get("device") == now.get("device") == "gpu":
+        return Effect.LOW_BITS
+    if name.startswith("val_samples.") and (name not in before or name not in now):
+        return Effect.REPORTS  # evaluation was switched on or off
+    fitting = (effect for effect, pattern in _EFFECTS.items() if pattern.fullmatch(name))
+    return next(fitting, Effect.RESULT)
 
 
 def _flatten(tree: Any, name: str = "") -> dict[str, Any]:
@@ -160,7 +189,7 @@ def _flatten(tree: Any, name: str = "") -> dict[str, Any]:
 
 def check_resumable(
     saved: Mapping[str, Any], current: Mapping[str, Any], *, force: bool, folder: Path
-) -> None:
+) -> bool:
     """Logs every difference and refuses those that would change the result.
 
     Args:
@@ -168,6 +197,9 @@ def check_resumable(
         current: Facts of this run.
         force: Goes on all the same.
         folder: The checkpoint, for messages.
+
+    Returns:
+        Whether the result will be that of the run that wrote the checkpoint, as far as it is known.
 
     Raises:
         CheckpointError: A difference would change the result, and ``force`` is false.
@@ -178,11 +210,10 @@ def check_resumable(
             "number of processes and package versions are the same, or the result will differ"
         )
     differences = compare_facts(saved, current)
-    lines = [one.describe() for one in differences if one.changes_result]
+    lines = [one.describe() for one in differences if one.effect is Effect.RESULT]
     for one in differences:
-        if force or not one.changes_result:
-            note = "changes the result" if one.changes_result else "does not change the result"
-            _logger.warning(f"[RESUME] {one.describe()} ({note})")
+        if force or one.effect is not Effect.RESULT:
+            _logger.warning(f"[RESUME] {one.describe()} ({one.effect.value})")
     if lines and not force:
         listed = [*lines[:_LISTED], *([f"… and {len(lines) - _LISTED} more"] if lines[_LISTED:] else [])]
         raise CheckpointError(
@@ -190,3 +221,4 @@ def check_resumable(
             + "\n  ".join(listed)
             + "\nput these back, or give --force to go on with another result than an uninterrupted run's"
         )
+    return not lines

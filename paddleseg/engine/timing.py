@@ -26,7 +26,9 @@ class StepTimer:
         with timer.span("forward"):
             logits = model(batch.images)
 
-    Spans of one iteration follow each other; those of one name add up. They do not contain each other.
+    Spans of one iteration follow each other; those of one name add up. They do not contain each other: where
+    gradients travel during the backward pass (:class:`paddleseg.engine.gradients.GradientSync` with
+    ``overlap``, on GPUs), most of the communication is inside "backward", and "communication" is the rest.
     """
 
     def __init__(self) -> None:

@@ -22,6 +22,7 @@ from paddleseg.engine.guard import Finding, StepGuard
 from paddleseg.engine.interrupts import Interrupts
 from paddleseg.engine.precision import Precision
 from paddleseg.engine.timing import StepTimer
+from paddleseg.errors import DataError
 from paddleseg.losses.combine import CombinedLoss, LossValues
 
 __all__ = ["Hook", "StepParts", "Trainer"]
@@ -88,6 +89,7 @@ class Trainer:
     Attributes:
         start: A copy of the counters that the run goes on from.
         losses: Losses of the latest step, means over its batches.
+        rejected: Whether the latest step changed no weight because a number was not finite.
         learning_rate: Learning rate of the latest step.
         batch_size: Images of this process in the latest step.
         reader_seconds: Time that the latest step waited for its batches.
@@ -123,6 +125,7 @@ class Trainer:
         self.parts = parts or StepParts()
         self.sync = sync or GradientSync(model, self.parts.group, overlap=False)
         self.losses: LossValues | None = None
+        self.rejected = False
         self.learning_rate = 0.0
         self.batch_size = 0
         self.reader_seconds = 0.0
@@ -168,14 +171,18 @@ class Trainer:
         self.reader_seconds = 0.0
         self._read.clear()
         if parts.guard is not None:
-            parts.guard.remember()
+            parts.guard.remember(scaled=parts.precision.loss_scale is not None)
         losses = [self._add_gradients(batches, micro_step) for micro_step in range(parts.accumulate)]
         self.losses = _mean(losses)
         self.batch_size = sum(len(batch.paths) for batch in self._read)
         with parts.timer.span("communication"):
             self.sync.finish()
         with parts.timer.span("optimizer"):
-            self._update()
+            own = self._look()
+        with parts.timer.span("communication"):
+            finding = self._share(own)
+        with parts.timer.span("optimizer"):
+            self._update(finding, own)
         self.state.iteration = following
 
     def _add_gradients(self, batches: Iterator[TrainBatch], micro_step: int) -> LossValues:
@@ -196,29 +203,31 @@ class Trainer:
                 parts.precision.scale(losses.total / parts.accumulate).backward()
         return LossValues(losses.total.detach(), losses.parts)
 
-    def _update(self) -> None:
+    def _update(self, finding: Finding, own: Finding) -> None:
         """Changes the weights, unless a number is not finite in any of the processes."""
         parts = self.parts
-        parts.precision.unscale_(self._parameters)
-        finding = self._look_everywhere()
-        if finding is Finding.NOTHING:
+        self.rejected = finding is not Finding.NOTHING
+        if not self.rejected:
             self.optimizer.step()
             if parts.ema is not None:
                 parts.ema.update(self.state.iteration + 1)
-            if parts.guard is not None:
-                parts.guard.accepted()
+            self.state.rejected_in_a_row = 0
         else:
-            self._reject(finding)
-        parts.precision.update(finite=finding is Finding.NOTHING)
+            self._reject(finding, own)
+        parts.precision.update(finite=not self.rejected)
         self.optimizer.clear_grad()
 
-    def _look_everywhere(self) -> Finding:
+    def _look(self) -> Finding:
+        """What is not finite in this process."""
+        assert self.losses is not None
+        self.parts.precision.unscale_(self._parameters)
+        if self.parts.guard is None:
+            return Finding.NOTHING
+        return self.parts.guard.inspect(self.losses.total, self._parameters)
+
+    def _share(self, finding: Finding) -> Finding:
         """What is not finite in any process; takes note of signals and skipped samples there, too."""
         parts = self.parts
-        assert self.losses is not None
-        finding = Finding.NOTHING
-        if parts.guard is not None:
-            finding = parts.guard.inspect(self.losses.total, self._parameters)
         skipped = self.skipped_samples
         *found, self.interrupted, any_skipped = parts.group.any(
             finding >= Finding.GRADIENTS,
@@ -232,21 +241,31 @@ class Trainer:
             self.stop_reason = "a signal asked for it"
         return Finding(sum(found))
 
-    def _reject(self, finding: Finding) -> None:
-        """Leaves the weights as they are, or ends the run, as the guard's policy says."""
+    def _reject(self, finding: Finding, own: Finding) -> None:
+        """Leaves the weights as they are, or ends the run, as the guard's policy says.
+
+        Args:
+            finding: What is not finite in any process.
+            own: What is not finite in this one; a loss that is not has spoilt the gradients of all.
+        """
         assert self.losses is not None
         assert self.parts.guard is not None, "without a guard nothing is found"
-        total = self.losses.total.item()
-        self.parts.guard.rejected(
-            finding,
-            state=self.state,
-            losses={"loss": total} | {name: part.item() for name, part in self.losses.parts.items()},
-            paths=[path for batch in self._read for path in batch.paths],
-            label_range=self._label_range(),
-            learning_rate=self.learning_rate,
-            last_checkpoint=self.last_checkpoint,
-            scale=self.parts.precision.loss_scale,
-        )
+        group, total = self.parts.group, self.losses.total.item()
+        try:
+            self.parts.guard.rejected(
+                finding,
+                state=self.state,
+                losses={"loss": total} | {name: part.item() for name, part in self.losses.parts.items()},
+                paths=[path for batch in self._read for path in batch.paths],
+                label_range=self._label_range(),
+                learning_rate=self.learning_rate,
+                last_checkpoint=self.last_checkpoint,
+                scale=self.parts.precision.loss_scale,
+            )
+        except DataError:
+            if not (own is Finding.LOSS if finding is Finding.LOSS else group.is_main):
+                group.wait("the process with the cause")  # which ends, says why, and so ends this one
+            raise
 
     def _label_range(self) -> tuple[int, int]:
         """Least and greatest class id of the step's pixels that count; (−1, −1) where none does."""

@@ -16,6 +16,7 @@ import yaml
 from paddle import nn
 
 from paddleseg.build import build_dataset, build_loss, build_model, build_optimizer, build_schedule
+from paddleseg.config.blocks import schedule_block
 from paddleseg.config.config import Config
 from paddleseg.data.crop_check import check_crop_size
 from paddleseg.data.datasets.base import SegmentationDataset
@@ -51,6 +52,7 @@ __all__ = ["METRICS_FILE", "TrainOptions", "TrainResult", "run_training"]
 
 METRICS_FILE = "metrics.jsonl"
 _REPORTS = "non_finite"
+_REPORT_OPTIONS = ("do_eval", "early_stop_intervals", "log_iters", "save_interval")
 _logger = get_logger(__name__)
 
 
@@ -130,9 +132,9 @@ def run_training(
     """
     _seed_everything(options.seed)
     interrupts = interrupts or Interrupts()
-    trainer, writers = _make_trainer(config, options, group or Group(), interrupts)
-    trainer.hooks = [StartHook(on_start), *trainer.hooks]
-    if trainer.state.iteration >= trainer.iterations:
+    group = group or Group()
+    trainer, writers = _make_trainer(config, options, group, interrupts, on_start)
+    if trainer.state.iteration >= trainer.iterations and group.is_main:
         _logger.warning(
             f"nothing left to do: {trainer.state.iteration} iterations are done already and iters is "
             f"{trainer.iterations}"
@@ -149,7 +151,7 @@ def run_training(
         (state.skipped_steps, "steps without finite numbers"),
         (state.skipped_samples, "bad samples"),
     ):
-        if count:
+        if count and group.is_main:
             _logger.warning(f"{what} left out since the start of the run: {count}")
     if not trainer.interrupted:
         return TrainResult(state)
@@ -157,25 +159,23 @@ def run_training(
 
 
 def _make_trainer(
-    config: Config, options: TrainOptions, group: Group, interrupts: Interrupts
+    config: Config,
+    options: TrainOptions,
+    group: Group,
+    interrupts: Interrupts,
+    on_start: Callable[[TrainState], None],
 ) -> tuple[Trainer, list[MetricWriter]]:
     train_set = build_dataset(config, "train")
     check_crop_size(train_set)
     val_set = build_dataset(config, "val") if options.do_eval else None
     plan = _plan_batch(config, group)
-    facts = run_facts(
-        config,
-        plan=plan,
-        train_set=train_set,
-        val_set=val_set,
-        device=paddle.get_device(),
-        threads=options.threads,
-    )
+    facts = _facts(config, options, plan, train_set, val_set)
     resume = find_checkpoint(
         options.resume_model, save_dir=options.save_dir, facts=facts, force=options.force, group=group
     )
     network = _make_network(config, options, group, resume)
     state = first_state(options.seed, options.save_dir) if resume is None else resume.state
+    facts["config"]["seed"] = state.seed  # the config may have none
     sampler = TrainBatchSampler(
         len(train_set),
         batch_size=plan.batch_size,
@@ -200,7 +200,10 @@ def _make_trainer(
         batches=_make_batches(config, train_set, sampler, options.num_workers),
         iterations=config.settings.iters,
         state=state,
-        hooks=_make_hooks(options, sampler.iterations_per_epoch, writers, run_evaluation, facts),
+        hooks=[
+            StartHook(on_start),
+            *_make_hooks(options, sampler.iterations_per_epoch, writers, run_evaluation, facts),
+        ],
         sync=network.sync,
         parts=StepParts(
             accumulate=plan.accumulate,
@@ -269,6 +272,24 @@ def _make_guard(config: Config, options: TrainOptions, model: nn.Layer) -> StepG
     )
 
 
+def _facts(
+    config: Config,
+    options: TrainOptions,
+    plan: BatchPlan,
+    train_set: SegmentationDataset,
+    val_set: SegmentationDataset | None,
+) -> dict[str, Any]:
+    return run_facts(
+        config,
+        plan=plan,
+        train_set=train_set,
+        val_set=val_set,
+        device=paddle.get_device(),
+        threads=options.threads,
+        reports={name: getattr(options, name) for name in _REPORT_OPTIONS},
+    )
+
+
 def _plan_batch(config: Config, group: Group) -> BatchPlan:
     settings = config.settings
     plan = plan_batch(
@@ -278,10 +299,17 @@ def _plan_batch(config: Config, group: Group) -> BatchPlan:
         wanted=settings.global_batch_size,
     )
     _logger.info(f"[RUN] {plan.describe()}")
-    advice = plan.advice(build_schedule(config)(0))
-    if advice:
+    advice = plan.advice(_learning_rate(config))
+    if advice and group.is_main:
         _logger.warning(advice)
     return plan
+
+
+def _learning_rate(config: Config) -> float:
+    """The one that the config names, which a warm-up reaches later; a schedule without one has its first."""
+    block = schedule_block(config)
+    named = block and block[0].value.get("learning_rate")
+    return float(named.value) if named else build_schedule(config)(0)
 
 
 def _with_recomputation(model: nn.Layer, config: Config) -> nn.Layer:
@@ -299,10 +327,13 @@ def _with_recomputation(model: nn.Layer, config: Config) -> nn.Layer:
 def _make_writers(options: TrainOptions, resume: Resume | None) -> list[MetricWriter]:
     folder = options.save_dir
     goes_on = resume is not None and resume.folder.resolve().parent == folder.resolve()
-    resumed_at = resume.state.iteration if resume is not None and goes_on else None
-    writers: list[MetricWriter] = [JsonLinesWriter(folder / METRICS_FILE, resumed_at=resumed_at)]
+    place: dict[str, Any] = {}
+    if resume is not None and goes_on:
+        state = resume.state
+        place = {"resumed_at": state.iteration, "evaluates_again": state.evaluated_at != state.iteration}
+    writers: list[MetricWriter] = [JsonLinesWriter(folder / METRICS_FILE, **place)]
     if options.use_vdl:
-        writers.append(VisualDLWriter(folder, resumed_at=resumed_at))
+        writers.append(VisualDLWriter(folder, **place))
     return writers
 
 

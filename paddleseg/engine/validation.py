@@ -56,6 +56,7 @@ class Validation:
         self._dataset = dataset
         self._writers = [writer for writer in writers if isinstance(writer, PictureWriter)]
         self._num_workers = num_workers
+        self._worker_timeout = config.settings.worker_timeout
         self._group = group
         self._interrupts = interrupts
         self._palette = color_map(256, palette=dataset.palette)
@@ -75,6 +76,7 @@ class Validation:
             self._dataset,
             options=self._options,
             num_workers=self._num_workers,
+            worker_timeout=self._worker_timeout,
             group=self._group,
             should_stop=lambda: self._interrupts.signal is not None,
             progress=sys.stderr.isatty(),

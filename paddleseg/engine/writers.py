@@ -23,6 +23,7 @@ from paddleseg.log import get_logger
 __all__ = ["JsonLinesWriter", "MetricWriter", "PictureWriter", "VisualDLWriter"]
 
 _LENGTH = struct.Struct("<Q")
+_EVALUATION = "Evaluate/"
 _logger = get_logger(__name__)
 
 Picture = npt.NDArray[np.uint8]
@@ -55,19 +56,21 @@ class JsonLinesWriter:
         path: The file.
         resumed_at: Iteration after which a resumed run goes on: rows up to it stay, later ones go. None for a
             new run.
+        evaluates_again: Whether the resumed run begins with the evaluation of that iteration, whose rows
+            would be there twice.
 
     Raises:
         OutputError: It cannot be written.
     """
 
-    def __init__(self, path: Path, *, resumed_at: int | None = None) -> None:
+    def __init__(self, path: Path, *, resumed_at: int | None = None, evaluates_again: bool = False) -> None:
         self._path = path
         try:
             if path.is_file():
                 if resumed_at is None:
                     _set_aside(path)
                 else:
-                    _cut(path, resumed_at)
+                    _cut(path, resumed_at, evaluates_again)
             self._file = path.open("a", encoding="utf-8")
         except OSError as error:
             raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
@@ -81,7 +84,8 @@ class JsonLinesWriter:
             raise OutputError(f"{self._path}: cannot be written ({error.strerror})") from error
 
     def close(self) -> None:
-        self._file.close()
+        with contextlib.suppress(OSError):  # told when the row could not be written
+            self._file.close()
 
 
 def _set_aside(path: Path) -> None:
@@ -89,18 +93,20 @@ def _set_aside(path: Path) -> None:
     path.rename(next(name for name in names if not name.exists()))
 
 
-def _cut(path: Path, iteration: int) -> None:
-    lines = path.read_text(encoding="utf-8").splitlines()
-    kept = [line for line in lines if 0 <= _iteration_of(line) <= iteration]
-    write_whole(path, "".join(f"{line}\n" for line in kept).encode())
+def _cut(path: Path, iteration: int, evaluates_again: bool) -> None:
+    kept = [line for line in path.read_bytes().splitlines() if _stays(line, iteration, evaluates_again)]
+    write_whole(path, b"".join(line + b"\n" for line in kept))
 
 
-def _iteration_of(line: str) -> int:
-    """−1 for a line that a crash cut short."""
+def _stays(line: bytes, iteration: int, evaluates_again: bool) -> bool:
+    """A line that a crash cut short or damaged goes."""
     try:
-        return int(json.loads(line)["iter"])
-    except (ValueError, TypeError, KeyError):
-        return -1
+        row = json.loads(line)
+        names, number = list(row), int(row["iter"])
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
+        return False
+    again = evaluates_again and any(name.startswith(_EVALUATION) for name in names)
+    return 0 <= number < iteration + (not again)
 
 
 class VisualDLWriter:
@@ -113,17 +119,20 @@ class VisualDLWriter:
         folder: Where the log file goes.
         resumed_at: Iteration after which a resumed run goes on: records up to it stay, later ones and those
             that a crash damaged go. None for a new run, which has a file of its own.
+        evaluates_again: As of :class:`JsonLinesWriter`.
 
     Raises:
         OutputError: It cannot be written.
     """
 
-    def __init__(self, folder: Path, *, resumed_at: int | None = None) -> None:
+    def __init__(self, folder: Path, *, resumed_at: int | None = None, evaluates_again: bool = False) -> None:
         from visualdl import LogWriter
 
         files = sorted(folder.glob("vdlrecords.*.log"))
         try:
-            goes_on = resumed_at is not None and files and _cut_records(files[-1], resumed_at)
+            goes_on = (
+                resumed_at is not None and files and _cut_records(files[-1], resumed_at, evaluates_again)
+            )
             name = files[-1].name if goes_on else _new_name(files)
             # It prints that it adds to an existing file.
             with contextlib.redirect_stdout(io.StringIO()):
@@ -151,10 +160,14 @@ def _new_name(files: Sequence[Path]) -> str:
     return f"vdlrecords.{max([int(time.time()), *(number + 1 for number in numbers)]):010d}.log"
 
 
-def _cut_records(file: Path, iteration: int) -> bool:
+def _cut_records(file: Path, iteration: int, evaluates_again: bool) -> bool:
     """Removes later and damaged records. False, after a warning, where the file is no log of VisualDL."""
     data = file.read_bytes()
-    kept = [record for step, record in _records(data) if step <= iteration]
+    kept = [
+        record
+        for step, tag, record in _records(data)
+        if step < iteration + (not (evaluates_again and tag.startswith(_EVALUATION)))
+    ]
     if not kept:
         _logger.warning(f"{file}: not readable as VisualDL's log; it stays, and a new one is begun")
         return False
@@ -162,8 +175,8 @@ def _cut_records(file: Path, iteration: int) -> bool:
     return True
 
 
-def _records(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Steps and whole records, up to the first damaged one: 8 bytes of length, then a protocol buffer."""
+def _records(data: bytes) -> Iterator[tuple[int, str, bytes]]:
+    """Step, tag and bytes of each record up to the first damaged one: a length, then a protocol buffer."""
     from google.protobuf.message import DecodeError
     from visualdl.proto.record_pb2 import Record
 
@@ -178,5 +191,5 @@ def _records(data: bytes) -> Iterator[tuple[int, bytes]]:
             return
         if len(values) != 1:
             return
-        yield values[0].id, data[start:end]
+        yield values[0].id, values[0].tag, data[start:end]
         start = end

@@ -27,7 +27,7 @@ from paddleseg.models.pickle_names import (
 
 __all__ = ["is_stand_in", "run_pickle"]
 
-_MOST_STEPS = 1_000_000  # some three seconds; a model of 1000 tensors takes 30 000
+_MOST_STEPS = 1_000_000  # some three seconds and 100 MiB; a model of 1000 tensors takes 30 000
 _LONGEST_LINE = 1000
 _LONGEST_INTEGER = 16
 
@@ -43,19 +43,25 @@ class _Machine:
     def __init__(self, file: IO[bytes], size: int) -> None:
         self._file = file
         self._left = size
-        self._budget = 2 * size
+        self._steps = 0
+        self._text_to_copy = 2 * size
         self._stack: list[Any] = []
         self._marks: list[int] = []
         self._memo: dict[int, Any] = {}
 
     def run(self) -> Any:
         """Returns what is on the stack at the STOP instruction."""
-        for _ in range(_MOST_STEPS):
+        while True:
+            self._count_steps(1)
             code = bytes(self._take(1))
             if code == b".":
                 return self._stack.pop()
             self._step(code)
-        raise RefusedError(f"it has more than {_MOST_STEPS} instructions")
+
+    def _count_steps(self, count: int) -> None:
+        self._steps += count
+        if self._steps > _MOST_STEPS:
+            raise RefusedError(f"it takes more than {_MOST_STEPS} steps to read")
 
     def _step(self, code: bytes) -> None:
         if code in _CONSTANTS:
@@ -152,7 +158,9 @@ class _Machine:
     def _stack_global(self) -> None:
         self._admit(*self._last(2))
 
-    def _admit(self, module: str, name: str) -> None:
+    def _admit(self, module: Any, name: Any) -> None:
+        if not isinstance(module, str) or not isinstance(name, str):  # to hash anything else may never end
+            raise pickle.UnpicklingError("a name is no text")
         if (module, name) not in ADMITTED:
             raise RefusedError(f"it asks to use '{module}.{name}', and a weights file holds arrays only")
         self._stack.append(ADMITTED[module, name])
@@ -172,9 +180,10 @@ class _Machine:
         self._stack[-1].set_state(state)
 
     def _spend(self, arguments: Any) -> None:
-        """Counts what is copied: a file could have it copied again and again."""
-        self._budget -= sum(len(one) for one in arguments if isinstance(one, (str, list)))
-        if self._budget < 0:
+        """Counts what is copied: a file could have it copied again and again, in a few bytes each time."""
+        self._count_steps(sum(len(one) for one in arguments if isinstance(one, (list, tuple, dict))))
+        self._text_to_copy -= sum(len(one) for one in arguments if isinstance(one, str))
+        if self._text_to_copy < 0:
             raise RefusedError("it has the same data copied again and again")
 
 

@@ -16,6 +16,7 @@ import numpy as np
 __all__ = ["ADMITTED", "PickledArray", "PickledDtype", "PickledName", "RefusedError", "make_dict"]
 
 _DTYPE_CODE = re.compile(r"[<>|=]?(b1|[iu](1|2|4|8)|f(2|4|8)|c(8|16))")
+_LONGEST_SHOWN = 40
 
 
 class RefusedError(Exception):
@@ -34,13 +35,13 @@ class PickledDtype:
 
     def __init__(self, code: object, *_: object) -> None:
         if not isinstance(code, str) or not _DTYPE_CODE.fullmatch(code):
-            raise RefusedError(f"arrays of type {code!r} are not admitted")
+            raise RefusedError(f"arrays of type {_shown(code)} are not admitted")
         self.value = np.dtype(code)
 
     def set_state(self, state: Any) -> None:
         byte_order = state[1]
         if byte_order not in ("<", ">", "|", "="):
-            raise pickle.UnpicklingError(f"byte order {byte_order!r} is not known")
+            raise pickle.UnpicklingError(f"byte order {_shown(byte_order)} is not known")
         self.value = self.value.newbyteorder(byte_order)
 
 
@@ -55,8 +56,10 @@ class PickledArray:
         self.value = _to_array(shape, dtype, "F" if column_major else "C", raw)
 
 
-def _to_array(shape: tuple[int, ...], dtype: object, order: Any, raw: Any) -> np.ndarray:
+def _to_array(shape: Any, dtype: object, order: Any, raw: Any) -> np.ndarray:
     """An array over its bytes, which it does not copy."""
+    if not isinstance(shape, tuple) or not all(isinstance(side, int) for side in shape):
+        raise pickle.UnpicklingError("the shape of an array is no tuple of integers")
     if not isinstance(dtype, PickledDtype):
         raise pickle.UnpicklingError("an array has no data type")
     data = bytearray(raw.encode("latin1")) if isinstance(raw, str) else raw  # str: written by Python 2
@@ -72,7 +75,7 @@ def _to_scalar(dtype: object, raw: Any) -> Any:
 def _encode(text: str, encoding: str) -> bytearray:
     """What protocol 2 writes for bytes: ``_codecs.encode(text, 'latin1')``, and no other codec."""
     if encoding != "latin1":
-        raise RefusedError(f"the text encoding {encoding!r} is not admitted")
+        raise RefusedError(f"the text encoding {_shown(encoding)} is not admitted")
     return bytearray(text.encode("latin1"))
 
 
@@ -90,6 +93,11 @@ def _same_tuple(items: tuple[Any, ...]) -> tuple[Any, ...]:
     if not isinstance(items, tuple):
         raise pickle.UnpicklingError(f"a tuple is made of a {type(items).__name__}")
     return items
+
+
+def _shown(value: object) -> str:
+    """For messages: a container may hold itself many times over, and text may be endless."""
+    return repr(value[:_LONGEST_SHOWN]) if isinstance(value, str) else f"(a {type(value).__name__})"
 
 
 def _as_key(key: Any) -> Any:

@@ -6,6 +6,7 @@ An ordinary reader (``paddle.load`` too) executes whatever the author of a file 
 
 from __future__ import annotations
 
+import os
 import pickle
 from typing import IO, Any
 
@@ -20,7 +21,7 @@ __all__ = ["load_pickle"]
 # Entries that paddle.save adds to a dictionary: parameter names, and tensors cut for old protocols.
 _NAME_TABLE = "StructuredToParameterName@@"
 _SLICE_TABLE = "UnpackBigParamInfor@@"
-
+_MOST_VALUES = 200_000  # a model of 1000 tensors has 1000, its optimiser 3000
 
 _FOREIGN = {
     b"PK\x03\x04": "it is a zip archive, as PyTorch writes them; convert it to .pdparams or .safetensors",
@@ -47,9 +48,9 @@ def load_pickle(file: IO[bytes], origin: str) -> Any:
         OSError: The disk cannot be read.
     """
     start = file.read(32)
-    file.seek(0)
+    size = file.seek(0, os.SEEK_END)
     try:
-        return _join_slices(_to_plain(run_pickle(file), {}))
+        return _join_slices(_Translator()(run_pickle(file)), size)
     except OSError:
         raise
     except Exception as error:  # a broken file can fail as almost any kind of exception
@@ -64,41 +65,63 @@ def _reason(start: bytes, error: Exception) -> str:
             return f"not a weights file: {meaning}"
     if isinstance(error, RefusedError):
         return f"refused: {error}. Nothing of it was run; get the file from a source that you trust"
+    if isinstance(error, RecursionError):
+        return "not a weights file: its containers are nested too deeply, or contain themselves"
     return f"not a weights file: {str(error) or type(error).__name__} (damaged or cut short?)"
 
 
-def _to_plain(value: Any, known: dict[int, Any]) -> Any:
-    """Replaces the stand-ins in a tree; ``known`` holds the containers met, by identity."""
-    if isinstance(value, PickledArray):
-        if value.value is None:
-            raise pickle.UnpicklingError("an array has no data")
-        return value.value
-    if is_stand_in(value):
-        raise pickle.UnpicklingError("a function or a data type stands where a value should be")
-    if isinstance(value, bytearray):
-        return bytes(value)
-    if not isinstance(value, (dict, list, tuple)):
+class _Translator:
+    """Replaces the stand-ins in a tree; what the file holds once is not copied twice."""
+
+    def __init__(self) -> None:
+        self._left = _MOST_VALUES
+        self._bytes: dict[int, bytes] = {}  # by the identity of the original
+
+    def __call__(self, value: Any) -> Any:
+        self._left -= 1
+        if self._left < 0:  # a walk through a list of twice the same list of twice … would never end
+            raise RefusedError("it holds the same containers again and again")
+        if isinstance(value, PickledArray):
+            if value.value is None:
+                raise pickle.UnpicklingError("an array has no data")
+            return value.value
+        if is_stand_in(value):
+            raise pickle.UnpicklingError("a function or a data type stands where a value should be")
+        if isinstance(value, bytearray):
+            if id(value) not in self._bytes:
+                self._bytes[id(value)] = bytes(value)
+            return self._bytes[id(value)]
+        if isinstance(value, dict):
+            return {key: self(item) for key, item in value.items() if key != _NAME_TABLE}
+        if _is_named_array(value):
+            return self(value[1])
+        if isinstance(value, (list, tuple)):
+            return type(value)(self(item) for item in value)
         return value
-    if id(value) not in known:
-        known[id(value)] = None
-        known[id(value)] = _container_to_plain(value, known)
-    if known[id(value)] is None:
-        raise pickle.UnpicklingError("a container contains itself")
-    return known[id(value)]
 
 
-def _container_to_plain(value: Any, known: dict[int, Any]) -> Any:
-    if isinstance(value, dict):
-        return {key: _to_plain(item, known) for key, item in value.items() if key != _NAME_TABLE}
+def _is_named_array(value: Any) -> bool:
+    """How paddle.save writes a tensor: ``(its name, its data)``."""
     is_pair = isinstance(value, tuple) and len(value) == 2
-    if is_pair and isinstance(value[0], str) and isinstance(value[1], PickledArray):
-        return _to_plain(value[1], known)  # how paddle.save writes a tensor: (its name, its data)
-    return type(value)(_to_plain(item, known) for item in value)
+    return is_pair and isinstance(value[0], str) and isinstance(value[1], PickledArray)
 
 
-def _join_slices(state: Any) -> Any:
+def _join_slices(state: Any, size: int) -> Any:
+    """Joins the tensors that were cut; together they cannot have more than the ``size`` bytes of the file."""
     if isinstance(state, dict):
         for name, entry in state.pop(_SLICE_TABLE, {}).items():
-            slices = [state.pop(part) for part in entry["slices"]]
+            slices = [_pop_slice(state, part) for part in entry["slices"]]
+            if len({one.dtype for one in slices}) != 1:
+                raise pickle.UnpicklingError("the slices of an array are none, or of several types")
+            size -= sum(one.nbytes for one in slices)
+            if size < 0:
+                raise RefusedError("it has the same data joined again and again")
             state[name] = np.concatenate(slices).reshape(entry["OriginShape"])
     return state
+
+
+def _pop_slice(state: dict[Any, Any], name: Any) -> np.ndarray:
+    part = state.pop(name) if isinstance(name, str) else None
+    if not isinstance(part, np.ndarray):
+        raise pickle.UnpicklingError("a slice of an array is no array")
+    return part

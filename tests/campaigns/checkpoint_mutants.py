@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pickle
@@ -156,6 +157,33 @@ def _forge_manifest(folder: Path) -> None:
     write_manifest(folder)
 
 
+def of_manifests(rng: random.Random) -> CheckpointMutant:
+    """A manifest of another shape, with a checksum of itself that fits."""
+    place = rng.choice(["files", "written", "name", "entry", "entry", "bytes", "sha256", "unlisted", "none"])
+    name, value = rng.choice([PARAMETERS, OPTIMIZER, STATE, FACTS]), rng.choice([*ABSURD, 10**9, [1]])
+
+    def damage(folder: Path) -> None:
+        content = json.loads((folder / MANIFEST).read_text("utf-8"))
+        del content["sha256"]
+        files = content["files"]
+        if place in content:
+            content[place] = value
+        elif place == "name":
+            files[f"../{str(value)[:50]}"] = files[name]
+        elif place == "entry":
+            files[name] = value
+        elif place == "unlisted":
+            del files[name]
+        elif place == "none":
+            files.clear()
+        else:
+            files[name][place] = value
+        content["sha256"] = hashlib.sha256(json.dumps(content).encode()).hexdigest()
+        (folder / MANIFEST).write_text(json.dumps(content, indent=2) + "\n", "utf-8")
+
+    return CheckpointMutant("forged manifest", f"{place} of {name}: {str(value)[:40]!r}", damage)
+
+
 def of_forged_arrays(rng: random.Random) -> CheckpointMutant:
     """Another weights file under the name of one here, with a manifest that agrees or without any."""
     name, seed = rng.choice([PARAMETERS, OPTIMIZER]), rng.randrange(10**6)
@@ -194,6 +222,7 @@ GENERATORS: dict[Callable[[random.Random], CheckpointMutant], int] = {
     of_bytes: 4,
     of_files: 3,
     of_json: 3,
+    of_manifests: 2,
     of_forged_arrays: 3,
     of_hostile_optimizers: 1,
 }

@@ -219,6 +219,12 @@ def of_bombs(arrays: Arrays, rng: random.Random) -> WeightMutant:
         "itself": lambda: b"\x80\x04]\x94h\x00a.",
         "shape": lambda: pickle.dumps({"conv.weight": _Shape((huge, huge))}, protocol=2),
         "no pixels": lambda: pickle.dumps({"conv.weight": _Shape((0, huge))}, protocol=2),
+        "same pairs": lambda: _dicts_of_the_same_pairs(min(deep, 10_000)),
+        "same slices": lambda: _same_slices(min(deep, 3000)),
+        "same containers": lambda: b"\x80\x04" + _twice(60) + b"}X\x01\0\0\0wh\x00s.",
+        "endless name": lambda: b"\x80\x04" + _twice(60) + b"X\x01\0\0\0a\x93.",
+        "endless type": lambda: b"\x80\x04" + _twice(60) + b"cnumpy\ndtype\nh\x00\x85R.",
+        "multiplied shape": lambda: pickle.dumps({"conv.weight": _Shape((huge, (0,)))}, protocol=2),
         "gzip of zeros": lambda: gzip.compress(bytes(200 * 2**20), 1),
         "archive of zeros": lambda: archive("w:gz", model_dot_pdparams=bytes(200 * 2**20)),
     }
@@ -227,6 +233,24 @@ def of_bombs(arrays: Arrays, rng: random.Random) -> WeightMutant:
     return WeightMutant(
         "bombs", f"{deed} ({huge}, {deep})", suffix, lambda path: path.write_bytes(made[deed]())
     )
+
+
+def _twice(times: int) -> bytes:
+    """A tuple of twice the same tuple, of twice the same …; it is in the memo at 0."""
+    return b")q\x00" + b"h\x00h\x00\x86q\x00" * times
+
+
+def _dicts_of_the_same_pairs(count: int) -> bytes:
+    pairs = b"(" + b"".join(b"J" + struct.pack("<i", index) + b"N\x86" for index in range(count)) + b"tq\x00"
+    calls = b"ccollections\nOrderedDict\nq\x01}X\x01\0\0\0w(" + b"h\x01h\x00\x85R" * count + b"ts."
+    return b"\x80\x04" + pairs + calls
+
+
+def _same_slices(count: int) -> bytes:
+    array = np.zeros(1_000_000, np.uint8)
+    state: dict[str, Any] = {f"w.{index}": array for index in range(count)}
+    table = {"w": {"OriginShape": [array.size * count], "slices": list(state)}}
+    return pickle.dumps({**state, "UnpackBigParamInfor@@": table}, protocol=4)
 
 
 class _Shape:

@@ -158,7 +158,8 @@ class Project:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            # As many threads as this process has, or a run could not be resumed by run().
+            env={"OMP_NUM_THREADS": "1", **os.environ},
             # A test run in the background ignores Ctrl-C, and its children would inherit that.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )

@@ -186,15 +186,17 @@ def test_mixed_precision_is_refused_on_cpu_in_one_sentence(project: Project, fla
     assert project.files() == before
 
 
-@pytest.mark.parametrize("which", ["iter_2", "auto"])
+@pytest.mark.parametrize("which", ["iter_2", "iter_2 that a kill left aside", "auto"])
 def test_resume_goes_on_where_the_checkpoint_was(project: Project, which: str) -> None:
     flags = ("--save_interval", 2, "--log_iters", 1)
     assert project.run("train", *flags).status == 0
     if which == "auto":
         shutil.rmtree(project.save_dir / "iter_4")
+    elif "aside" in which:
+        (project.save_dir / "iter_2").rename(project.save_dir / ".iter_2.replaced")
     expected = {row["iter"]: row["Train/loss"] for row in rows(project)}
     resumed = project.run(
-        "train", "--resume_model", "auto" if which == "auto" else project.save_dir / which, *flags
+        "train", "--resume_model", "auto" if which == "auto" else project.save_dir / "iter_2", *flags
     )
     assert resumed.status == 0, resumed.err
     assert f"[RESUME] {project.save_dir / 'iter_2'}: going on after iteration 2, seed 0" in resumed.out

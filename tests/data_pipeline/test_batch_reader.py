@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import random
+import re
 import signal
 import time
 from collections.abc import Sequence
@@ -48,6 +49,15 @@ def indices(read: Any) -> list[list[int]]:
     return [[index for index, _, _ in batch] for batch, _ in read]
 
 
+def without_worker(message: str) -> str:
+    return re.sub(r"^data worker \d: ", "", message)
+
+
+def comparable(read: Any) -> list[tuple[Seen, list[str]]]:
+    """Which worker had a bad sample depends on their number."""
+    return [(batch, [without_worker(message) for message in skipped]) for batch, skipped in read]
+
+
 def spoil(root: Path, *numbers: int) -> None:
     for number in numbers:
         (root / f"images/{number:03d}.png").write_bytes(b"no picture")
@@ -80,8 +90,13 @@ def test_the_next_good_sample_replaces_a_bad_one(make_pairs, workers: int) -> No
     assert second[1][:2] == (4, (7, 0, 4))
     assert [seen[:2] for seen in third] == [(0, (7, 0, 5, 1)), (4, (7, 0, 3, 1))]
     reasons = {number: str(error_of(dataset, number)) for number in (2, 3, 5)}
-    assert for_two == (reasons[2], reasons[3])
-    assert for_two_and_more == (reasons[5], reasons[3])
+    assert [without_worker(message) for message in for_two] == [reasons[2], reasons[3]]
+    assert [without_worker(message) for message in for_two_and_more] == [reasons[5], reasons[3]]
+    # Batch n is read by worker n modulo their number.
+    names = {0: ["", ""], 1: ["data worker 0: "] * 2, 2: ["data worker 1: ", "data worker 0: "]}
+    names[3] = ["data worker 1: ", "data worker 2: "]
+    assert for_two[0].startswith(names[workers][0] + str(root))
+    assert for_two_and_more[0].startswith(names[workers][1] + str(root))
 
 
 def error_of(dataset: Dataset, index: int) -> DataError:
@@ -107,13 +122,24 @@ def test_bad_for_certain_random_numbers_only(make_pairs, workers: int) -> None:
         for epoch in range(6)
         for batch in keys_of(*order.permutation(5)[:4].reshape(2, 2).tolist(), epoch=epoch)
     ]
-    alone = list(reader_of(open_train(root, [moody]), 0).read(wanted))
+    alone = comparable(reader_of(open_train(root, [moody]), 0).read(wanted))
     reader = reader_of(open_train(root, [moody]), workers)
-    assert list(reader.read(wanted)) == alone
-    assert list(reader.read(wanted)) == alone  # now that it knows the bad ones
-    assert list(reader_of(open_train(root, [moody]), workers).read(wanted[5:])) == alone[5:]
+    assert comparable(reader.read(wanted)) == alone
+    assert comparable(reader.read(wanted)) == alone  # now that it knows the bad ones
+    assert comparable(reader_of(open_train(root, [moody]), workers).read(wanted[5:])) == alone[5:]
     moods = {message for _, skipped in alone for message in skipped if "not today" in message}
     assert len(moods) > 2
+
+
+@pytest.mark.parametrize(("workers", "name"), [(0, ""), (2, "data worker 1: ")])
+def test_an_error_names_the_file_and_the_worker(make_pairs, workers: int, name: str) -> None:
+    root = make_pairs(4)
+    spoil(root, 3)
+    read = reader_of(open_train(root, []), workers, skip=False).read(keys_of([0, 1], [2, 3]))
+    next(read)
+    with pytest.raises(DataError) as error:
+        next(read)
+    assert str(error.value).startswith(f"{name}{root}/images/003.png: cannot be decoded as an image")
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -146,9 +172,9 @@ def test_too_many_in_a_row(make_pairs, workers: int) -> None:
     assert indices(next(read) for _ in range(2)) == [[0, 1], [12, 12]]  # nine bad ones are passed over
     with pytest.raises(DataError, match=r"^10 samples in a row are bad; check the data set:\n") as error:
         next(read)
-    assert [line.split(":")[0].strip()[-7:] for line in str(error.value).splitlines()[1:]] == [
-        f"{number:03d}.png" for number in range(2, 12)
-    ]
+    assert [
+        without_worker(line.strip()).split(":")[0][-7:] for line in str(error.value).splitlines()[1:]
+    ] == [f"{number:03d}.png" for number in range(2, 12)]
 
 
 def test_all_of_a_small_data_set_is_bad(make_pairs) -> None:
@@ -163,7 +189,7 @@ def test_all_of_a_small_data_set_is_bad(make_pairs) -> None:
     ("raised", "kind", "text"),
     [
         (ZeroDivisionError("oops"), RuntimeError, r"(?s)001\.png: loading failed:.*ZeroDivisionError: oops"),
-        (ConfigError("wrong"), ConfigError, "^wrong$"),
+        (ConfigError("wrong"), ConfigError, "^(data worker 0: )?wrong$"),
         (MemoryError(), MemoryError, r"001\.png: loading failed"),
     ],
 )
@@ -199,7 +225,7 @@ def test_a_batch_that_cannot_be_joined_is_never_skipped(make_pairs, workers: int
 
     dataset = open_train(make_pairs(3), [])
     reader = BatchReader(dataset, refuse, num_workers=workers, worker_timeout=5, skip_bad=skip)
-    with pytest.raises(DataError, match=r"^the sizes differ$"):
+    with pytest.raises(DataError, match=r"^(data worker 0: )?the sizes differ$"):
         next(reader.read(keys_of([0])))
 
 

@@ -23,15 +23,14 @@ import paddleseg.optim  # noqa: F401 - registers
 from paddleseg.engine.checkpoint import (
     Checkpoint,
     TrainState,
-    newest_good_checkpoint,
     read_checkpoint,
     restore,
-    run_checkpoints,
     save_best_model,
     save_checkpoint,
 )
+from paddleseg.engine.ema import ModelEma
+from paddleseg.engine.run_folder import newest_good_checkpoint, run_checkpoints
 from paddleseg.errors import CheckpointError, OutputError
-from paddleseg.models.weight_files import save_weights
 from paddleseg.registry import OPTIMIZERS
 
 FILES = ["manifest.json", "model.pdopt", "model.pdparams", "run.json", "state.json"]
@@ -82,7 +81,9 @@ def _fresh_names() -> object:
 @pytest.mark.parametrize("optimizer", sorted(OPTIONS))
 def test_everything_comes_back_bit_by_bit_and_goes_on_alike(tmp_path: Path, optimizer: str) -> None:
     model, updates = make(2, optimizer=optimizer)
-    ema = {name: value * 0.5 for name, value in model.state_dict().items()}
+    ema = ModelEma(model)
+    train(model, updates)
+    ema.update(2)
     written = TrainState(
         iteration=2,
         seed=5,
@@ -94,18 +95,20 @@ def test_everything_comes_back_bit_by_bit_and_goes_on_alike(tmp_path: Path, opti
         skipped_samples=4,
         loss_scale={"scale": 32768.0, "good_steps": 7},
     )
-    folder = save_checkpoint(tmp_path, model=model, optimizer=updates, state=written, facts=FACTS, ema=ema)
+    folder = save_checkpoint(
+        tmp_path, model=model, optimizer=updates, state=written, facts=FACTS, ema=ema.state_dict()
+    )
     assert folder == tmp_path / "iter_2"
     assert sorted(p.name for p in folder.iterdir()) == sorted([*FILES, "ema.pdparams"])
 
     with unique_name.guard():
         other, restored = make(seed=1, optimizer=optimizer)
-        averages = {name: paddle.zeros_like(value) for name, value in ema.items()}
+        averages = ModelEma(other)
         checkpoint = read_checkpoint(folder)
         restore(checkpoint, model=other, optimizer=restored, ema=averages)
     assert (checkpoint.state, checkpoint.facts) == (written, FACTS)
     assert bits(other.state_dict()) == bits(model.state_dict())
-    assert bits(averages) == bits(ema)
+    assert bits(averages.state_dict()) == bits(ema.state_dict()) != bits(model.state_dict())
     # An optimiser takes its buffers at its first step, so their bits are compared after one.
     for layer, steps in ((model, updates), (other, restored)):
         paddle.seed(9)
@@ -167,7 +170,9 @@ def test_a_checkpoint_of_version_0_1_is_read_with_a_warning(
     assert checkpoint.state == TrainState(iteration=7, seed=1, best_miou=0.5, best_iteration=7, run="a")
     restore(checkpoint, model=model, optimizer=updates)
     assert "without checksums" in caplog.text
-    assert newest_good_checkpoint(tmp_path) == (tmp_path / "iter_7", [])
+    found, damaged = newest_good_checkpoint(tmp_path)
+    assert found is not None
+    assert (found.folder, damaged) == (tmp_path / "iter_7", [])
 
 
 # --- what is refused ---
@@ -264,9 +269,9 @@ def test_another_model_or_optimizer_is_refused_and_nothing_changes(tmp_path: Pat
                 restore(changed(checkpoint, **wrong), model=model, optimizer=adam)
             assert f"cannot resume from {folder}: {expected}" in str(caught.value)
         with pytest.raises(CheckpointError, match="this run has averaged weights"):
-            restore(checkpoint, model=model, optimizer=adam, ema=model.state_dict())
+            restore(checkpoint, model=model, optimizer=adam, ema=ModelEma(model))
         with pytest.raises(CheckpointError, match=r"ema\.pdparams lacks"):
-            restore(changed(checkpoint, ema={}), model=model, optimizer=adam, ema=model.state_dict())
+            restore(changed(checkpoint, ema={}), model=model, optimizer=adam, ema=ModelEma(model))
     with unique_name.guard():
         _, momentum = make()
         with pytest.raises(CheckpointError, match=r"moment.*another config"):
@@ -330,7 +335,7 @@ def test_a_process_killed_while_it_saves_leaves_a_good_checkpoint(tmp_path: Path
         newest, damaged = newest_good_checkpoint(folder)
         assert newest is not None
         assert damaged == []
-        assert read_checkpoint(newest).state.iteration == max(run_checkpoints(folder, "a"))
+        assert newest.state.iteration == max(run_checkpoints(folder, "a"))
         assert all(p.name == "best_model" or p.name.startswith("iter_") for p in folder.iterdir())
         assert (folder / "best_model" / "manifest.json").is_file()
     assert interrupted > 10
@@ -347,9 +352,6 @@ def _save_forever(folder: Path, parts: Parts) -> NoReturn:
         os._exit(1)
 
 
-# --- finding ---
-
-
 def test_the_best_model_is_replaced(tmp_path: Path) -> None:
     model, _ = make()
     for miou in (0.1, 0.2):
@@ -358,43 +360,3 @@ def test_the_best_model_is_replaced(tmp_path: Path) -> None:
     assert sorted(p.name for p in folder.iterdir()) == ["manifest.json", "model.pdparams", "state.json"]
     assert json.loads((folder / "state.json").read_text("utf-8")) == asdict(TrainState(best_miou=0.2))
     assert bits(paddle.load(str(folder / "model.pdparams"))) == bits(weights)
-
-
-def test_only_the_runs_own_checkpoints_are_listed_by_number(tmp_path: Path) -> None:
-    parts = make(1)
-    for number, run in ((10, "a"), (9, "a"), (3, "b"), (4, "")):
-        save(tmp_path, number, parts=parts, run=run)
-    for name in ("iter_5", "iter_x", "iter_²"):
-        (tmp_path / name).mkdir()
-    assert list(run_checkpoints(tmp_path, "a").items()) == [
-        (9, tmp_path / "iter_9"),
-        (10, tmp_path / "iter_10"),
-    ]
-    assert run_checkpoints(tmp_path, "") == {}
-
-
-def test_auto_takes_the_newest_good_one_of_the_run_that_wrote_last(tmp_path: Path) -> None:
-    assert newest_good_checkpoint(tmp_path / "missing") == (None, [])
-    assert newest_good_checkpoint(tmp_path) == (None, [])
-    parts = make(1)
-    for number, run in ((90, "old"), (100, "old"), (9, "new"), (10, "new")):
-        save(tmp_path, number, parts=parts, run=run)
-    assert newest_good_checkpoint(tmp_path) == (tmp_path / "iter_10", [])
-    data = (tmp_path / "iter_10/model.pdopt").read_bytes()
-    (tmp_path / "iter_10/model.pdopt").write_bytes(data[:-1] + b"x")
-    found, (line,) = newest_good_checkpoint(tmp_path)
-    assert found == tmp_path / "iter_9"
-    assert "iter_10: model.pdopt was altered" in line
-    # Counters that cannot be read do not tell the run: the folder is named all the same.
-    (tmp_path / "iter_10/state.json").write_bytes(b"")
-    found, (line,) = newest_good_checkpoint(tmp_path)
-    assert found == tmp_path / "iter_9"
-    assert "iter_10: " in line
-
-
-def test_auto_brings_back_what_a_killed_process_had_moved_aside(tmp_path: Path) -> None:
-    folder = save(tmp_path)
-    folder.rename(tmp_path / ".iter_1.replaced")
-    save_weights({}, tmp_path / ".iter_1.unfinished" / "model.pdparams")
-    assert newest_good_checkpoint(tmp_path) == (folder, [])
-    assert [p.name for p in tmp_path.iterdir()] == ["iter_1"]

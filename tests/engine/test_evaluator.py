@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from small_task import TinySegmenter, write_dataset
 
 from paddleseg.data.datasets.file_list import Dataset
 from paddleseg.data.loader import EvalItem
-from paddleseg.data.transforms import Normalize, Padding, Resize
+from paddleseg.data.transforms import Normalize, Padding, Resize, Sample
 from paddleseg.engine.evaluator import EvaluationStopped, ImageResult, Labels, as_predict, evaluate
 from paddleseg.engine.group import Group
 from paddleseg.engine.results import WorstImages
@@ -169,13 +170,15 @@ def test_a_layer_that_is_frozen_by_its_mode_stays_so(model: TinySegmenter, val_s
 
 @pytest.mark.slow
 @pytest.mark.distributed
-def test_two_processes_find_what_one_finds(tmp_path: Path) -> None:
+@pytest.mark.parametrize("machines", [1, 2])
+def test_two_processes_find_what_one_finds(tmp_path: Path, machines: int) -> None:
     root = write_dataset(tmp_path / "data")
     lines = (root / "list.txt").read_text("utf-8").splitlines(keepends=True)
     for count in (1, 7, 8):
         (root / f"list{count}.txt").write_text("".join(lines[:count]), encoding="utf-8")
-    with Job(tmp_path / "job", SHARED, args=[str(root)], imports=[Path(__file__).parent]) as job:
-        assert job.wait(120) == [0], job.everything()
+    options = {"args": [str(root)], "imports": [Path(__file__).parent]}
+    with Job(tmp_path / "job", SHARED, processes=2 // machines, machines=machines, **options) as job:
+        assert job.wait(120) == [0] * machines, job.everything()
     for rank in (0, 1):
         line = next(line for line in job.log(rank).splitlines() if line.startswith("FOUND "))
         found = json.loads(line.removeprefix("FOUND "))
@@ -184,6 +187,18 @@ def test_two_processes_find_what_one_finds(tmp_path: Path) -> None:
             np.testing.assert_equal(found[str(count)], alone)  # knows that NaN equals NaN
         # Rank 0 has four images and 8 seconds to go when rank 1 stops after its first.
         assert found["seen"] == [1] if rank else len(found["seen"]) in (1, 2, 3)
+
+
+@pytest.mark.slow
+def test_a_worker_that_hangs_is_given_up_in_time(model: TinySegmenter, data_root: Path) -> None:
+    class Hanging(Normalize):
+        def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+            time.sleep(600)
+            return sample
+
+    dataset = Dataset("val", str(data_root), [Hanging()], 4, val_path=str(data_root / "list.txt"))
+    with pytest.raises(DataError, match=r"0\.png.*worker_timeout"):
+        evaluate(model, dataset, num_workers=1, worker_timeout=1.0)
 
 
 def test_an_evaluation_of_one_process_stops_when_asked(model: TinySegmenter, val_set: Dataset) -> None:

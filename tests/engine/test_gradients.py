@@ -23,7 +23,7 @@ SCRIPT = """
 import sys
 import numpy as np
 import paddle
-from test_gradients import make_batch, make_loss, make_model, read_gradients
+from test_gradients import Branches, make_batch, make_loss, make_model, read_gradients
 from paddleseg.engine import gradients
 from paddleseg.engine.group import Group
 
@@ -44,7 +44,25 @@ with Group.start() as group:
                 name = f"{loss_name} {accumulate} {overlap} {group.rank}.npz"
                 np.savez(name, **read_gradients(model))
                 np.savez("state " + name, **{k: v.numpy() for k, v in sync.model.state_dict().items()})
+    for overlap in (False, True):
+        model = Branches()
+        sync = gradients.GradientSync(model, group, overlap=overlap)
+        sync.model(paddle.to_tensor([[1.0, 2.0], [3.0, 4.0]]), group.rank == 1).backward()
+        sync.finish()
+        found = {k: v.grad.numpy() for k, v in model.named_parameters() if v.grad is not None}
+        np.savez(f"branches {overlap} {group.rank}.npz", **found)
 """
+
+
+class Branches(nn.Layer):
+    """Not every image uses every parameter, and none uses the last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trunk, self.branch, self.unused = (nn.Linear(2, 1, bias_attr=False) for _ in range(3))
+
+    def forward(self, x: paddle.Tensor, with_branch: bool) -> paddle.Tensor:
+        return (self.trunk(x) + self.branch(x) if with_branch else self.trunk(x)).sum()
 
 
 def make_model(*, seed: int) -> TinySegmenter:
@@ -90,12 +108,13 @@ def gradients_of(loss_name: str, shares: Sequence[slice]) -> Gradients:
     return {name: np.mean([one[name] for one in found], axis=0) for name in found[0]}
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="module", params=[1, 2], ids=["one machine", "two machines"])
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What two processes have found."""
-    folder = tmp_path_factory.mktemp("gradients")
-    with Job(folder, SCRIPT, imports=[Path(__file__).parent]) as job:
-        assert job.wait(120) == [0], job.everything()
+    folder, machines = tmp_path_factory.mktemp("gradients"), request.param
+    imports = [Path(__file__).parent]
+    with Job(folder, SCRIPT, processes=2 // machines, machines=machines, imports=imports) as job:
+        assert job.wait(120) == [0] * machines, job.everything()
     return folder
 
 
@@ -129,6 +148,19 @@ def test_all_have_rank_0s_parameters_and_buffers_under_their_names(folder: Path,
         assert list(found) == list(expected)
         for name, value in expected.items():
             np.testing.assert_array_equal(found[name], value.numpy(), err_msg=name)
+
+
+@pytest.mark.slow
+@pytest.mark.distributed
+@pytest.mark.parametrize("overlap", [False, True])
+def test_a_gradient_that_some_lack_counts_as_zero_there(folder: Path, overlap: bool) -> None:
+    """That of a sum of products with (1, 2) and (3, 4) is (4, 6)."""
+    for rank in (0, 1):
+        found = np.load(folder / f"branches {overlap} {rank}.npz")
+        assert {name: found[name].ravel().tolist() for name in found} == {
+            "trunk.weight": [4, 6],
+            "branch.weight": [2, 3],  # the mean of (4, 6) and nothing
+        }
 
 
 def test_the_losses_tell_means_of_shares_from_whole_batches() -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 
 import numpy as np
+import paddle
 import pytest
 from launch import Job
 
@@ -66,6 +68,9 @@ try:
             time.sleep(0.5)
             if how == "raise":
                 raise OSError("disk full")
+            if how == "exchange":
+                with group.exchange():
+                    raise OSError("(External) CUDA error(719)\\n  [Hint: look]")
             time.sleep(600)
         while meanwhile == "exchange":
             group.any(False)
@@ -74,6 +79,15 @@ except PeerError as error:
     print("PEER", error, flush=True)
     sys.exit(2)
 """
+
+
+CUDA_ERROR = re.escape("(External) CUDA error(719) [Hint: look]")
+
+
+def test_lack_of_memory_stays_what_it_is() -> None:
+    """The programs have advice for it."""
+    with pytest.raises(MemoryError), Group(0, 2).exchange():
+        paddle.zeros([10**14])
 
 
 def test_a_group_of_one_is_trivial(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,10 +176,12 @@ def test_a_dead_process_ends_the_others(tmp_path: Path, how: str, who: int, mean
     [
         ("raise", 1, "wait", "rank 1 has failed: disk full", 15),
         ("kill", 0, "wait", "rank 0 has ended", 15),
-        ("kill", 1, "exchange", "another process has ended", 15),
+        ("kill", 1, "exchange", "another process has ended, or an exchange with it failed: .+", 15),
+        ("exchange", 1, "wait", rf"rank 1 has failed: .* failed: {CUDA_ERROR}", 15),
         # Only the missing heartbeat tells this one.
         ("kill", 1, "wait", "rank 1 has fallen silent", 40),
     ],
+    ids=["raise", "kill rank 0", "kill in an exchange", "exchange fails", "kill"],
 )
 def test_a_dead_process_ends_the_other_machine(
     tmp_path: Path, how: str, who: int, meanwhile: str, said: str, limit: float
@@ -180,4 +196,7 @@ def test_a_dead_process_ends_the_other_machine(
         assert time.monotonic() - started < limit, job.everything()
         assert job.alive() == []
     words = [line for line in job.log(1 - who).splitlines() if line.startswith("PEER")]
-    assert words == [f"PEER this process ends too: {said}"], job.everything()
+    assert len(words) == 1, job.everything()
+    assert re.fullmatch(f"PEER this process ends too: {said}", words[0])
+    if how == "exchange":
+        assert re.search(f"^PEER this process ends too: another .* failed: {CUDA_ERROR}$", job.log(who), re.M)

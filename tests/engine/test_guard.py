@@ -176,6 +176,16 @@ def test_a_step_left_out_leaves_the_model_as_it_was(
     assert (tmp_path / "iter_12_rank_0.json").is_file()
 
 
+def test_an_overflow_leaves_the_model_as_it_was_under_every_policy(tmp_path: Path) -> None:
+    guard, model = make_guard(tmp_path, "stop")
+    before = model.norm._mean.numpy().copy()
+    guard.remember(scaled=True)
+    model(paddle.rand([2, 3, 8, 8]))
+    assert (model.norm._mean.numpy() != before).any()
+    reject(guard, Finding.GRADIENTS, scale=4096.0)
+    np.testing.assert_array_equal(model.norm._mean.numpy(), before)
+
+
 def test_nothing_is_copied_where_nothing_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     guard, _ = make_guard(tmp_path, "stop")
     monkeypatch.setattr(guard_module, "_statistics", lambda model: pytest.fail("a copy costs time"))
@@ -183,14 +193,14 @@ def test_nothing_is_copied_where_nothing_is_left_out(tmp_path: Path, monkeypatch
 
 
 def test_too_many_in_a_row_end_the_run(tmp_path: Path) -> None:
-    guard, _ = make_guard(tmp_path, "skip", limit=2)
-    reject(guard)
-    reject(guard)
-    guard.accepted()
-    reject(guard)
-    reject(guard)
-    with pytest.raises(DataError, match=r"is not finite .*, 3 steps in a row; lower"):
-        reject(guard)
+    state = TrainState()
+    for _ in range(2):  # the second time as after a resume: what counts is in the state
+        guard, _ = make_guard(tmp_path, "skip", limit=3)
+        reject(guard, state=state)
+    assert (state.skipped_steps, state.rejected_in_a_row) == (2, 2)
+    reject(guard, state=state)
+    with pytest.raises(DataError, match=r"is not finite .*, 4 steps in a row; lower"):
+        reject(guard, state=state)
 
 
 @pytest.mark.parametrize("policy", ["stop", "skip", "lower_scale"])
@@ -208,17 +218,19 @@ def test_an_overflow_that_a_lower_scale_mends_is_no_event(
 
 def test_lowering_the_scale_is_tried_before_the_count_begins(tmp_path: Path) -> None:
     guard, _ = make_guard(tmp_path, "lower_scale", limit=1)
+    state = TrainState()
     for scale in (8.0, 8.0, 4.0, 4.0, 2.0, 2.0, 1.0):
-        reject(guard, Finding.LOSS, scale=scale)
+        reject(guard, Finding.LOSS, scale=scale, state=state)
+    assert state.rejected_in_a_row == 1
     with pytest.raises(DataError, match="the loss is not finite"):
-        reject(guard, Finding.LOSS, scale=1.0)
+        reject(guard, Finding.LOSS, scale=1.0, state=state)
 
 
 def test_lower_scale_without_a_scale_is_skip(tmp_path: Path) -> None:
     guard, _ = make_guard(tmp_path, "lower_scale", limit=1)
-    reject(guard, scale=None)
+    state = reject(guard, scale=None)
     with pytest.raises(DataError):
-        reject(guard, scale=None)
+        reject(guard, scale=None, state=state)
 
 
 def test_a_loss_that_is_not_finite_stops_whatever_the_scale(tmp_path: Path) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -35,6 +38,8 @@ class Store:
         self.values[key] = value.encode()
 
     def get(self, key: str) -> bytes:
+        while key not in self.values:
+            time.sleep(BEAT)
         return self.values[key]
 
 
@@ -71,6 +76,17 @@ def eventually(condition: Callable[[], object]) -> None:
         time.sleep(BEAT)
 
 
+@contextlib.contextmanager
+def parent(argument: str) -> Iterator[int]:
+    """A process whose command line has an argument; yields its number."""
+    command = [sys.executable, "-S", "-c", "import sys; print(flush=True); sys.stdin.read()", argument]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        process.stdout.readline()
+        yield process.pid
+        process.communicate()
+
+
 def test_all_is_well(start: Callable[..., list[Heartbeat]], exits: list[int]) -> None:
     store = Store()
     hearts = start(3, store, grace=5)
@@ -100,6 +116,26 @@ def test_a_failure_reaches_all_and_the_first_counts(start: Callable[..., list[He
         with pytest.raises(PeerError, match=r"^this process ends too: rank 1 has failed: disk full$"):
             heart.check()
     assert len(hearts[0].events) == 1
+
+
+def test_a_failure_is_told_in_one_line_of_bounded_length(start: Callable[..., list[Heartbeat]]) -> None:
+    hearts = start(2, Store())
+    hearts[1].fail("(External) \n\n  broken   pipe\n" + "[Hint: x] " * 1000)
+    eventually(lambda: hearts[0].failure)
+    assert str(hearts[0].failure).startswith("rank 1 has failed: (External) broken pipe [Hint: x] [Hint: x]")
+    assert len(str(hearts[0].failure)) <= len("rank 1 has failed: ") + 400
+    assert str(hearts[0].failure).endswith("x] …")
+
+
+def test_a_process_that_dies_while_it_tells_blocks_nobody(start: Callable[..., list[Heartbeat]]) -> None:
+    store = Store()
+    hearts = start(2, store)
+    store.add("events", 1)  # and no more of it
+    hearts[1].tell("second")
+    eventually(lambda: all(heart.events == ["second"] for heart in hearts))
+    store.set("event 1", "first")
+    store.add("event 1 is there", 1)
+    eventually(lambda: all(heart.events == ["second", "first"] for heart in hearts))
 
 
 def test_a_dead_process_is_noticed_by_the_one_before_it(start: Callable[..., list[Heartbeat]]) -> None:
@@ -133,16 +169,31 @@ def test_a_store_that_does_not_answer_ends_the_process(
 def test_a_process_does_not_outlive_the_launcher(
     start: Callable[..., list[Heartbeat]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    heart, _ = start(2, Store())
-    eventually(lambda: heart._answers > 1)
-    monkeypatch.setattr(os, "getppid", lambda: 1)
-    eventually(lambda: heart.failure == "the launcher has ended")
+    with parent("paddle.distributed.launch") as pid:
+        monkeypatch.setattr(os, "getppid", lambda: pid)
+        heart, _ = start(2, Store())
+        eventually(lambda: heart._answers > 1)
+        assert heart.failure is None
+        monkeypatch.setattr(os, "getppid", lambda: 1)
+        eventually(lambda: heart.failure == "the launcher has ended")
+
+
+def test_a_process_outlives_a_wrapper(
+    start: Callable[..., list[Heartbeat]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with parent("wrapper.sh") as pid:
+        monkeypatch.setattr(os, "getppid", lambda: pid)
+        heart, _ = start(2, Store())
+        monkeypatch.setattr(os, "getppid", lambda: 1)
+        beats = heart._answers
+        eventually(lambda: heart._answers > beats + 10)
+        assert heart.failure is None
 
 
 def test_a_process_that_cannot_end_is_ended_and_says_why(
     start: Callable[..., list[Heartbeat]], exits: list[int], caplog: pytest.LogCaptureFixture
 ) -> None:
-    hearts = start(2, Store(), grace=3)
+    hearts = start(2, Store(), grace=20)
     hearts[0].fail("the cause")
     eventually(lambda: len(exits) == 2)
     # Rank 0 has said it already.
@@ -151,8 +202,27 @@ def test_a_process_that_cannot_end_is_ended_and_says_why(
     ]
 
 
-def test_a_broken_connection_names_what_is_known(start: Callable[..., list[Heartbeat]]) -> None:
+def test_a_broken_connection_says_what_was_seen_and_tells_it(start: Callable[..., list[Heartbeat]]) -> None:
     hearts = start(2, Store())
-    assert str(hearts[0].lost()) == "this process ends too: another process has ended"
+    seen = "another process has ended, or an exchange with it failed: (External) TIMEOUT"
+    assert str(hearts[0].lost(RuntimeError("(External)\n TIMEOUT"))) == f"this process ends too: {seen}"
+    eventually(lambda: hearts[1].failure == f"rank 0 has failed: {seen}")
     with pytest.raises(PeerError, match="another process has ended"):
         hearts[0].check()
+
+
+def test_a_broken_connection_after_a_known_failure_names_that(start: Callable[..., list[Heartbeat]]) -> None:
+    hearts = start(2, Store())
+    hearts[1].fail("disk full")
+    eventually(lambda: hearts[0].failure)
+    error = hearts[0].lost(ValueError("connection reset"))
+    assert str(error) == "this process ends too: rank 1 has failed: disk full"
+    assert len(hearts[1].events) <= 1, "nothing else is told"
+
+
+def test_a_broken_connection_to_the_store_keeps_its_message(start: Callable[..., list[Heartbeat]]) -> None:
+    store = Store()
+    heart = start(2, store)[0]
+    heart.stop()
+    store.is_closed = True
+    assert "Broken pipe" in str(heart.lost(ValueError("Broken pipe")))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -204,6 +205,48 @@ def test_a_mean_goes_on_where_the_run_was_saved(tmp_path: Path) -> None:
     first, second = writer.rows
     assert first == second, "bit by bit"
     assert first[1]["Train/loss"] == pytest.approx(1.25)
+    assert trainer.state.loss_sums == []
+
+
+def test_a_rejected_step_is_no_part_of_the_mean(tmp_path: Path) -> None:
+    writer, trainer = Writer(), make_trainer()
+    for loss in (1.0, float("nan"), 4.0, float("nan"), float("nan"), 8.0):
+        if trainer.state.iteration:  # saved, and resumed, after each step
+            trainer = resume(tmp_path / f"iter_{trainer.state.iteration}")
+        trainer.rejected = loss != loss
+        trainer.hooks = [
+            LogHook(log_iters=3, iterations_per_epoch=3, writers=[writer]),
+            CheckpointHook(save_dir=tmp_path, interval=1, keep=0, facts={}),
+        ]
+        for hook in trainer.hooks:
+            hook.before_run(trainer)
+        step(trainer, *trainer.hooks, loss=loss)
+    assert [row["Train/loss"] for _, row in writer.rows] == [2.5, 8.0]
+    assert [row["Train/CE_1"] for _, row in writer.rows] == [0.625, 2.0]
+
+
+def test_the_pace_is_that_of_all_steps() -> None:
+    writer, trainer = Writer(), make_trainer()
+    hook = LogHook(log_iters=2, iterations_per_epoch=3, writers=[writer])
+    trainer.rejected = True
+    step(trainer, hook)
+    trainer.rejected, trainer.step_seconds = False, 4.0
+    step(trainer, hook)
+    assert writer.rows[0][1]["Train/batch_cost"] == 3.0
+
+
+def test_where_every_step_was_rejected_the_log_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "paddleseg")
+    writer, trainer = Writer(), make_trainer()
+    hook = LogHook(log_iters=2, iterations_per_epoch=3, writers=[writer])
+    trainer.rejected = True
+    for _ in range(2):
+        step(trainer, hook, loss=3.0)
+    assert math.isnan(writer.rows[0][1]["Train/loss"])
+    line, reason = caplog.messages
+    assert "loss: nan, lr: 0.012500" in line
+    assert reason == "[TRAIN] iter: 2: no step of these changed a weight, so no loss"
+    hook.before_save(trainer)
     assert trainer.state.loss_sums == []
 
 
@@ -446,6 +489,18 @@ def test_another_runs_checkpoints_stay_and_those_of_a_resumed_run_do_not(tmp_pat
         step(trainer, hook)
     left = {p.name for p in tmp_path.iterdir()}
     assert left == {"iter_1", "iter_4", "iter_5", "iter_8", "iter_of_my_own"}
+
+
+def test_the_checkpoint_that_a_run_goes_on_from_is_its_last_one_until_it_saves(tmp_path: Path) -> None:
+    """It may be in another folder, or of a run that this one differs from."""
+    trainer = make_trainer()
+    trainer.last_checkpoint = earlier = tmp_path / "other" / "iter_3"
+    hook = CheckpointHook(save_dir=tmp_path / "run", interval=2, keep=0, facts={})
+    hook.before_run(trainer)
+    step(trainer, hook)
+    assert trainer.last_checkpoint == earlier
+    step(trainer, hook)
+    assert trainer.last_checkpoint == tmp_path / "run" / "iter_2"
 
 
 def test_the_progress_bar_counts_from_the_resumed_iteration(capsys: pytest.CaptureFixture[str]) -> None:

@@ -101,7 +101,9 @@ def test_what_was_before_is_there_again_afterwards() -> None:
         signal.raise_signal(signal.SIGINT)
 
 
-def test_at_the_end_of_a_process_a_repeated_signal_changes_nothing() -> None:
+def test_at_the_end_of_a_process_only_ctrl_c_does_anything(monkeypatch: pytest.MonkeyPatch) -> None:
+    left: list[int] = []
+    monkeypatch.setattr(os, "_exit", left.append)
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         with Interrupts(ends_process=True) as asked:
@@ -109,6 +111,7 @@ def test_at_the_end_of_a_process_a_repeated_signal_changes_nothing() -> None:
             wait_for(lambda: asked.signal)
         os.kill(os.getpid(), signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGINT)
+        wait_for(lambda: left == [130])
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -7,6 +7,7 @@ import json
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -68,6 +69,53 @@ def test_another_json_file_is_no_manifest(folder: Path, text: str) -> None:
     (folder / MANIFEST).write_text(text)
     with pytest.raises(CheckpointError, match=r"manifest\.json is damaged"):
         check_manifest(folder)
+
+
+def sign(folder: Path, content: dict[str, Any]) -> None:
+    """Writes a manifest as anybody can: with a checksum that fits, and in our own layout."""
+    content["sha256"] = hashlib.sha256(json.dumps(content).encode()).hexdigest()
+    (folder / MANIFEST).write_text(json.dumps(content, indent=2) + "\n")
+
+
+GOOD = {"bytes": 60, "sha256": hashlib.sha256(FILES["a.bin"]).hexdigest()}
+
+
+def test_a_manifest_that_was_signed_by_hand_is_read(folder: Path) -> None:
+    """Or the next test would show nothing."""
+    sign(folder, {"files": {"a.bin": GOOD}, "written": 1e9})
+    check_manifest(folder)
+    assert time_written(folder) == 1e9
+
+
+@pytest.mark.parametrize(
+    ("files", "written"),
+    [
+        *((files, 1e9) for files in ([], None, "x", 1, ["a.bin"], {"a.bin": None}, {"a.bin": [60, "x"]})),
+        *(
+            ({"a.bin": GOOD | change}, 1e9)
+            for change in ({"bytes": "60"}, {"bytes": 60.0}, {"bytes": True}, {"sha256": None}, {"more": 1})
+        ),
+        *(({name: GOOD}, 1e9) for name in ("../a.bin", "/etc/passwd", "in/a.bin")),
+        ({"a.bin": {"bytes": 60}}, 1e9),
+        *(({"a.bin": GOOD}, written) for written in ("x", None, True, 1, 10**400, 1e999, float("nan"), [])),
+    ],
+)
+def test_a_manifest_of_another_shape_is_damaged_though_its_checksum_fits(
+    folder: Path, files: Any, written: Any
+) -> None:
+    sign(folder, {"files": files, "written": written})
+    with pytest.raises(CheckpointError, match=r"^manifest\.json is damaged$"):
+        check_manifest(folder)
+    os.utime(folder, (1000, 1000))
+    assert time_written(folder) == 1000
+
+
+def test_a_manifest_must_list_what_it_vouches_for(folder: Path) -> None:
+    check_manifest(folder, listed=list(FILES))
+    (folder / "b.bin").touch()
+    check_manifest(folder)
+    with pytest.raises(CheckpointError, match=r"^manifest\.json is damaged \(it does not list b\.bin\)$"):
+        check_manifest(folder, listed=["a.bin", "b.bin"])
 
 
 def test_the_time_survives_a_copy_and_has_a_substitute(folder: Path) -> None:

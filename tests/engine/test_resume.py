@@ -18,7 +18,7 @@ from paddleseg.engine.precision import LossScale, Precision
 from paddleseg.engine.resume import AUTO, Resume, find_checkpoint, first_state
 from paddleseg.errors import CheckpointError
 
-FACTS = {"world_size": 1, "threads": 1, "config": {"iters": 6, "optimizer": {"momentum": 0.9}}}
+FACTS = {"world_size": 1, "platform": "x", "config": {"iters": 6, "optimizer": {"momentum": 0.9}}}
 
 
 def make_parts(value: float) -> dict[str, Any]:
@@ -34,7 +34,7 @@ def make_parts(value: float) -> dict[str, Any]:
     }
 
 
-def save(folder: Path, iteration: int, **state: Any) -> Path:
+def save(folder: Path, iteration: int, *, facts: dict[str, Any] = FACTS, **state: Any) -> Path:
     parts = make_parts(float(iteration))
     parts["ema"].update(1)  # takes in half of it
     return save_checkpoint(
@@ -42,7 +42,7 @@ def save(folder: Path, iteration: int, **state: Any) -> Path:
         model=parts["model"],
         optimizer=parts["optimizer"],
         state=TrainState(iteration=iteration, seed=3, run="mine", **state),
-        facts=FACTS,
+        facts=facts,
         ema=parts["ema"].state_dict(),
     )
 
@@ -116,29 +116,109 @@ def test_a_run_that_differs_is_refused_with_the_list(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = save(tmp_path, 3)
-    other = {**FACTS, "world_size": 2, "threads": 2, "config": {"iters": 6, "optimizer": {"momentum": 0.5}}}
+    other = {
+        **FACTS,
+        "world_size": 2,
+        "platform": "y",
+        "config": {"iters": 6, "optimizer": {"momentum": 0.5}},
+    }
     for wanted in (str(folder), AUTO):
         with pytest.raises(CheckpointError) as caught:
             find(wanted, tmp_path, facts=other)
         lines = str(caught.value).splitlines()
         assert lines[1:3] == ["  config.optimizer.momentum: 0.9 → 0.5", "  world_size: 1 → 2"]
-        assert len(lines) == 4, "the number of threads is no reason to refuse"
+        assert len(lines) == 4, "the platform is no reason to refuse"
         assert "--force" in lines[-1]
     caplog.clear()
     found = find(str(folder), tmp_path, facts=other, force=True)
     assert found is not None
     assert "[RESUME] world_size: 1 → 2 (changes the result)" in caplog.messages
-    assert "[RESUME] threads: 1 → 2 (does not change the result)" in caplog.messages
+    assert '[RESUME] platform: "x" → "y" (may change low-order bits)' in caplog.messages
+
+
+@pytest.mark.parametrize("wanted", [AUTO, "iter_3"])
+def test_a_run_that_differs_goes_on_under_a_name_of_its_own(tmp_path: Path, wanted: str) -> None:
+    folder, other = save(tmp_path, 3), {**FACTS, "world_size": 2}
+    save(tmp_path / "elsewhere", 9)
+    where = AUTO if wanted == AUTO else str(folder)
+    names = []
+    for facts, force in ((FACTS, False), (FACTS, True), ({**FACTS, "platform": "y"}, True), (other, True)):
+        found = find(where, tmp_path, facts=facts, force=force)
+        assert found is not None
+        names.append(found.state.run)
+    assert names[:3] == ["mine"] * 3, "the result is the same"
+    assert names[3] not in ("", "mine")
+
+
+def test_a_run_without_a_name_gets_one(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """One of version 0.1: its checkpoints would never be cleared away."""
+    folder = save(tmp_path, 3)
+    for name in ("manifest.json", "run.json", "ema.pdparams"):
+        (folder / name).unlink()
+    (folder / "state.json").write_text('{"iteration": 3, "seed": 5}')
+    names = {find(str(folder), tmp_path).state.run for _ in range(2)}  # type: ignore[union-attr]
+    assert len(names) == 2
+    assert "" not in names
+
+
+@pytest.mark.parametrize(
+    ("seed", "force", "expected"),
+    [(None, False, 3), (3, False, 3), (None, True, 3), (8, True, 8), (0, True, 0)],
+)
+def test_a_seed_that_is_forced_counts(tmp_path: Path, seed: int | None, force: bool, expected: int) -> None:
+    def with_seed(value: int | None) -> dict[str, Any]:
+        return {**FACTS, "config": {**FACTS["config"], "seed": value}}  # type: ignore[dict-item]
+
+    folder = save(tmp_path, 6, facts=with_seed(3))
+    found = find(str(folder), tmp_path, facts=with_seed(seed), force=force)
+    assert found is not None
+    assert found.state.seed == expected
+    assert (found.state.run == "mine") == (expected == 3)
+    if force and expected != 3:
+        with pytest.raises(CheckpointError, match=rf"config\.seed: 3 → {expected}\n"):
+            find(str(folder), tmp_path, facts=with_seed(seed))
+
+
+def test_one_that_was_asked_for_is_brought_back(tmp_path: Path) -> None:
+    """What the killed process left beside it goes, but not what a run at work in another folder has there."""
+    own, other = tmp_path / "own", tmp_path / "other"
+    for folder in (own, other):
+        save(folder, 3).rename(folder / ".iter_3.replaced")
+        (folder / ".iter_3.unfinished").mkdir()
+        (folder / ".iter_6.unfinished").mkdir()
+        found = find(str(folder / "iter_3"), own)
+        assert found is not None
+        assert found.state.iteration == 3
+    assert {p.name for p in own.iterdir()} == {"iter_3"}
+    assert {p.name for p in other.iterdir()} == {"iter_3", ".iter_3.unfinished", ".iter_6.unfinished"}
+
+
+def test_a_best_model_that_stepped_aside_counts(tmp_path: Path) -> None:
+    folder = save(tmp_path, 6, best_miou=0.5, best_iteration=3, evaluated_at=6)
+    (tmp_path / ".best_model.replaced").mkdir()
+    for wanted in (str(folder), AUTO):
+        found = find(wanted, tmp_path)
+        assert found is not None
+        assert (found.state.best_iteration, found.state.evaluated_at) == (3, 6)
 
 
 def test_the_best_model_counts_where_it_is(tmp_path: Path) -> None:
-    folder = save(tmp_path, 6, best_miou=0.5, best_iteration=3)
+    folder = save(tmp_path, 6, best_miou=0.5, best_iteration=3, evaluated_at=6)
     save_best_model(tmp_path, weights=TinySegmenter(2).state_dict(), state=TrainState())
     here, elsewhere = find(str(folder), tmp_path), find(str(folder), tmp_path / "other")
     assert here is not None
     assert elsewhere is not None
-    assert (here.state.best_miou, here.state.best_iteration) == (0.5, 3)
-    assert (elsewhere.state.best_miou, elsewhere.state.best_iteration) == (-1.0, 0)
+    assert (here.state.best_miou, here.state.best_iteration, here.state.evaluated_at) == (0.5, 3, 6)
+    # As if it had never been evaluated, or early stopping would end it at once.
+    state = elsewhere.state
+    assert (state.best_miou, state.best_iteration, state.evaluated_at) == (-1.0, 0, 0)
+
+
+def test_evaluations_without_a_best_model_are_not_repeated(tmp_path: Path) -> None:
+    """Where no label counted, there is no best model."""
+    found = find(str(save(tmp_path, 6, evaluated_at=6)), tmp_path)
+    assert found is not None
+    assert found.state.evaluated_at == 6
 
 
 class Wire(Group):

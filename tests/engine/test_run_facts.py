@@ -21,11 +21,13 @@ from paddleseg.config.schema import Settings
 from paddleseg.data.datasets.base import Pair
 from paddleseg.data.datasets.file_list import Dataset
 from paddleseg.engine.batching import BatchPlan
-from paddleseg.engine.run_facts import Difference, check_resumable, compare_facts, run_facts
+from paddleseg.engine.run_facts import Difference, Effect, check_resumable, compare_facts, run_facts
 from paddleseg.errors import CheckpointError
+from paddleseg.runtime import cpu_model
 from paddleseg.version import __version__
 
 PLAN = BatchPlan(batch_size=2, world_size=2, accumulate=3)
+REPORTS = {"do_eval": True, "early_stop_intervals": None, "log_iters": 10, "save_interval": 1000}
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +48,15 @@ def facts(data: Path, *, plan: BatchPlan = PLAN, names: Any = None, **changes: A
         train_path=str(data / "list.txt"),
         class_names=names,
     )
-    return run_facts(config, plan=plan, train_set=train_set, val_set=train_set, device="cpu", threads=2)
+    return run_facts(
+        config,
+        plan=plan,
+        train_set=train_set,
+        val_set=train_set,
+        device="cpu",
+        threads=2,
+        reports=REPORTS,
+    )
 
 
 def test_the_facts_are_plain_and_complete(data: Path) -> None:
@@ -57,6 +67,7 @@ def test_the_facts_are_plain_and_complete(data: Path) -> None:
     assert found["train_samples"] == found["val_samples"] == samples
     assert found["classes"] == list("abcd")
     assert (found["world_size"], found["accumulate"], found["device"], found["threads"]) == (2, 3, "cpu", 2)
+    assert (found["reports"], found["processor"]) == (REPORTS, cpu_model())
     assert found["config"]["optimizer"] == {"type": "sgd", "momentum": 0.9, "weight_decay": 4.0e-5}
     assert found["config"]["plugins"] == ["a", "b"]
     assert found["config"].keys() == {field.name for field in dataclasses.fields(Settings)}
@@ -87,6 +98,8 @@ CHANGES_RESULT: list[tuple[dict[str, Any], str]] = [
     ({"val_dataset__num_classes": 5}, "config.val_dataset.num_classes: 4 → 5"),
     ({"test_config__aug_eval": True}, "config.test_config.aug_eval: false → true"),
     ({"plugins": ["mine"]}, 'config.plugins: [] → ["mine"]'),
+    ({"train_dataset__transforms__0__cut_path": "x.npy"}, "config.train_dataset.transforms.0.cut_path"),
+    ({"val_dataset__transforms__1__dataset_root": "x"}, "config.val_dataset.transforms.1.dataset_root"),
 ]
 
 
@@ -95,7 +108,7 @@ def test_a_change_that_alters_the_result_is_refused_by_name(
     data: Path, change: dict[str, Any], line: str
 ) -> None:
     (difference,) = compare_facts(facts(data), facts(data, **change))
-    assert difference.changes_result
+    assert difference.effect is Effect.RESULT
     assert difference.describe().startswith(line)
     with pytest.raises(CheckpointError) as caught:
         check_resumable(facts(data), facts(data, **change), force=False, folder=Path("o/iter_5"))
@@ -126,41 +139,81 @@ def test_a_harmless_change_is_only_told(
 ) -> None:
     before, now = facts(data), facts(data, **change)
     (difference,) = compare_facts(before, now)
-    assert not difference.changes_result
-    check_resumable(before, now, force=False, folder=Path("iter_5"))
+    assert difference.effect is Effect.NOTHING
+    assert check_resumable(before, now, force=False, folder=Path("iter_5"))
     assert f"{difference.describe()} (does not change the result)" in caplog.text
 
 
 def test_what_a_new_key_does_is_not_known_so_it_is_refused() -> None:
     found = compare_facts({"config": {"a": 1}}, {"config": {"a": 1, "brand_new": {"x": [1, {"y": 2}]}}})
     assert found == [
-        Difference("config.brand_new.x.0", None, 1, True),
-        Difference("config.brand_new.x.1.y", None, 2, True),
+        Difference("config.brand_new.x.0", None, 1, Effect.RESULT),
+        Difference("config.brand_new.x.1.y", None, 2, Effect.RESULT),
     ]
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "changes_result"),
+    ("name", "value", "effect"),
     [
-        ("world_size", 4, True),
-        ("accumulate", 1, True),
-        ("device", "gpu", True),
-        ("classes", ["road", "sky"], True),
-        ("versions.paddleseg", "9.9", True),
-        ("versions.paddle", "9.9", True),
-        ("versions.numpy", "9.9", True),
-        ("versions.opencv", "9.9", True),
-        ("versions.python", "9.9", False),
-        ("platform", "Plan 9", False),
-        ("threads", 64, False),
+        ("world_size", 4, Effect.RESULT),
+        ("accumulate", 1, Effect.RESULT),
+        ("device", "gpu", Effect.RESULT),
+        ("classes", ["road", "sky"], Effect.RESULT),
+        ("versions.paddleseg", "9.9", Effect.RESULT),
+        ("versions.paddle", "9.9", Effect.RESULT),
+        ("versions.numpy", "9.9", Effect.RESULT),
+        ("versions.opencv", "9.9", Effect.RESULT),
+        ("versions.python", "9.9", Effect.NOTHING),
+        ("platform", "Plan 9", Effect.LOW_BITS),
+        ("processor", "Z80", Effect.LOW_BITS),
+        ("mkl_debug_cpu_type", "4", Effect.LOW_BITS),
+        ("threads", 64, Effect.RESULT),
+        ("val_samples.count", 64, Effect.RESULT),
+        ("val_samples.sha256", "0", Effect.RESULT),
+        *((f"reports.{name}", 64, Effect.REPORTS) for name in REPORTS),
     ],
 )
-def test_facts_outside_the_config(data: Path, name: str, value: Any, changes_result: bool) -> None:
+def test_facts_outside_the_config(data: Path, name: str, value: Any, effect: Effect) -> None:
     before, now = facts(data), facts(data)
     table, _, key = name.rpartition(".")
     (now[table] if table else now)[key] = value
     (difference,) = compare_facts(before, now)
-    assert (difference.what, difference.current, difference.changes_result) == (name, value, changes_result)
+    assert (difference.what, difference.current, difference.effect) == (name, value, effect)
+
+
+@pytest.mark.parametrize(("device", "refused"), [("cpu", True), ("gpu", False)])
+def test_threads_count_where_they_add_up_the_sums(
+    data: Path, device: str, refused: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    before, now = ({**facts(data), "device": device, "threads": threads} for threads in (2, 4))
+    if refused:
+        with pytest.raises(CheckpointError, match=r"\n  threads: 2 → 4\n"):
+            check_resumable(before, now, force=False, folder=Path("iter_5"))
+    else:
+        assert check_resumable(before, now, force=False, folder=Path("iter_5"))
+        assert caplog.messages == ["[RESUME] threads: 2 → 4 (may change low-order bits)"]
+
+
+def test_the_dispatch_of_the_math_library_is_a_fact(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MKL_DEBUG_CPU_TYPE", "7")
+    assert facts(data)["mkl_debug_cpu_type"] == "7"
+
+
+@pytest.mark.parametrize("added", [False, True])
+def test_evaluation_may_be_added_and_dropped(
+    data: Path, added: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It changes no weight: the samples that the run does not evaluate on are none of its business."""
+    with_it = facts(data)
+    without = {**with_it, "val_samples": None, "reports": {**REPORTS, "do_eval": False}}
+    before, now = (without, with_it) if added else (with_it, without)
+    assert check_resumable(before, now, force=False, folder=Path("iter_5"))
+    assert [message.split()[1] for message in caplog.messages] == [
+        "reports.do_eval:",
+        "val_samples.count:",
+        "val_samples.sha256:",
+    ]
+    assert all("changes which rows, evaluations" in message for message in caplog.messages)
 
 
 def test_samples_are_those_of_the_same_names_wherever_they_lie(data: Path, tmp_path: Path) -> None:
@@ -174,7 +227,8 @@ def test_samples_are_those_of_the_same_names_wherever_they_lie(data: Path, tmp_p
         )
         train_set.files = [Pair(*pair) for pair in pairs]
         config = Config(from_value({}, "test"), "test.yml")
-        return run_facts(config, plan=PLAN, train_set=train_set, device="cpu", threads=1)["train_samples"]
+        found = run_facts(config, plan=PLAN, train_set=train_set, device="cpu", threads=1, reports={})
+        return found["train_samples"]
 
     here = samples(("/a/x/1.png", "/a/y/1.png"), ("/a/x/2.png", None))
     assert here == samples(("/b/c/x/1.png", "/b/c/y/1.png"), ("/b/c/x/2.png", None))
@@ -190,14 +244,14 @@ def test_without_a_seed_the_checkpoints_is_taken(data: Path) -> None:
 
 def test_force_goes_on_and_tells_everything(data: Path, caplog: pytest.LogCaptureFixture) -> None:
     now = facts(data, iters=8, worker_timeout=1.0)
-    check_resumable(facts(data), now, force=True, folder=Path("iter_5"))
+    assert not check_resumable(facts(data), now, force=True, folder=Path("iter_5"))
     assert "config.iters: 6 → 8 (changes the result)" in caplog.text
     assert "config.worker_timeout: 300.0 → 1.0 (does not change the result)" in caplog.text
 
 
 def test_the_same_facts_say_nothing(data: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
-        check_resumable(facts(data), facts(data), force=False, folder=Path("iter_5"))
+        assert check_resumable(facts(data), facts(data), force=False, folder=Path("iter_5"))
     assert caplog.text == ""
 
 

@@ -7,6 +7,7 @@ import json
 import random
 import re
 import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,6 +26,7 @@ from paddleseg.engine.checkpoint import TrainState
 from paddleseg.engine.ema import ModelEma
 from paddleseg.engine.group import Group
 from paddleseg.engine.guard import Policy, StepGuard
+from paddleseg.engine.heartbeat import PeerError
 from paddleseg.engine.precision import LossScale, Precision
 from paddleseg.engine.timing import SPANS
 from paddleseg.engine.trainer import Hook, StepParts, Trainer
@@ -335,6 +337,23 @@ def test_a_step_that_is_skipped_leaves_no_trace(tmp_path: Path, accumulate: int)
     )
 
 
+def test_a_step_that_counts_ends_a_row_of_rejected_ones(tmp_path: Path) -> None:
+    rows: list[tuple[bool, int]] = []
+
+    class Watch(Hook):
+        def after_step(self, trainer: Trainer) -> None:
+            rows.append((trainer.rejected, trainer.state.rejected_in_a_row))
+
+    (good,) = batches(1)
+    (bad,) = batches(1, bad=0)
+    trainer = make_trainer(
+        Watch(), data=iter([good, bad, bad, good]), count=4, parts=guarded(tmp_path, "skip")
+    )
+    trainer.state.rejected_in_a_row = 5  # from before the run was resumed
+    trainer.run()
+    assert rows == [(False, 0), (True, 1), (True, 2), (False, 0)]
+
+
 class OnCpu(Precision):
     """Float16's loss scale around float32 arithmetic: the CPU has no kernels for float16."""
 
@@ -369,6 +388,21 @@ def test_an_overflow_lowers_the_loss_scale_until_gradients_fit(tmp_path: Path) -
     assert scale.good_steps == 3
     np.testing.assert_allclose(bias.numpy(), [-(1 + 1.9 + 2.71)] * 3, rtol=1e-6)  # momentum 0.9
     assert not list(tmp_path.iterdir()), "part of training in float16: no report"
+
+
+def test_an_overflow_leaves_statistics_as_they_were_under_every_policy(tmp_path: Path) -> None:
+    policies: list[Policy] = ["stop", "skip", "lower_scale"]
+    for policy in policies:
+        scale = LossScale(initial=2.0**24)
+        trainer = make_trainer(
+            data=batches(1), count=1, parts=guarded(tmp_path, policy, precision=OnCpu(scale))
+        )
+        before = trainer.model.norm._mean.numpy().copy()
+        bias = trainer.model.classifier.bias
+        trainer.loss = lambda *_, bias=bias: LossValues(bias.sum() * 2.0**110, {})  # type: ignore[assignment]
+        trainer.run()
+        assert trainer.rejected
+        np.testing.assert_array_equal(trainer.model.norm._mean.numpy(), before)
 
 
 def test_averages_follow_the_steps() -> None:
@@ -448,6 +482,40 @@ def test_what_another_process_found_counts_here(tmp_path: Path) -> None:
     assert_same(before, arrays(trainer) if trainer.state.iteration else {})
     assert (trainer.state.iteration, trainer.state.skipped_steps, trainer.state.skipped_samples) == (1, 1, 2)
     assert trainer.interrupted
+
+
+@pytest.mark.parametrize(
+    ("rank", "own_is_bad", "waits"), [(0, False, True), (0, True, False), (1, True, False)]
+)
+def test_the_process_with_the_bad_loss_says_so_and_the_others_wait_for_it(
+    tmp_path: Path, rank: int, own_is_bad: bool, waits: bool
+) -> None:
+    class Other(Group):
+        """Beside a second process, of which at least one has a bad loss."""
+
+        def any(self, *flags: bool) -> tuple[bool, ...]:
+            return (True, True, False, False)
+
+        def wait(self, what: str) -> None:
+            if what == "the process with the cause":
+                raise PeerError("rank 1 has failed: its loss is not finite")
+
+    data = batches(1, bad=0 if own_is_bad else None)
+    trainer = make_trainer(data=data, parts=guarded(tmp_path, "stop", group=Other(rank, 1)))
+    with pytest.raises(PeerError if waits else DataError, match="not finite"):
+        trainer.run()
+
+
+def test_waiting_for_the_other_processes_is_communication() -> None:
+    class Slow(Group):
+        def any(self, *flags: bool) -> tuple[bool, ...]:
+            time.sleep(0.2)
+            return flags
+
+    trainer = make_trainer(count=1, parts=lambda _: StepParts(measure_every=1, group=Slow(0, 1)))
+    trainer.run()
+    times = trainer.parts.timer.means()
+    assert times["communication"] >= 0.2 > times["optimizer"]
 
 
 def test_some_iterations_are_timed() -> None:

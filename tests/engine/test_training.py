@@ -21,7 +21,7 @@ from small_task import TinySegmenter, write_dataset
 
 from paddleseg.build import build_model, build_schedule, load_config
 from paddleseg.config.config import Config
-from paddleseg.engine import training, validation
+from paddleseg.engine import hooks, training, validation
 from paddleseg.engine.checkpoint import TrainState, read_checkpoint
 from paddleseg.engine.interrupts import Interrupts
 from paddleseg.engine.trainer import Trainer
@@ -211,6 +211,54 @@ def test_a_signal_costs_nothing(
         np.testing.assert_array_equal(best[name].numpy(), value.numpy())
 
 
+@pytest.mark.parametrize("use_vdl", [False, True])
+def test_an_evaluation_that_the_checkpoint_does_not_know_leaves_no_rows_twice(
+    make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, use_vdl: bool
+) -> None:
+    """A signal, then kill −9 between the evaluation that a resumed run makes up for and its save."""
+    config, folder = make_config("iters=4"), tmp_path / "run"
+    options = {"do_eval": True, "save_interval": 2, "log_iters": 2, "use_vdl": use_vdl}
+    whole = train(config, tmp_path / "whole", **options)
+    folder.mkdir()
+    run = TrainOptions(save_dir=folder, seed=3, resume_model="auto", **options)  # type: ignore[arg-type]
+    with monkeypatch.context() as patch, Interrupts() as interrupts:
+        send_at(patch, Validation, "__call__", 2)
+        run_training(config, run, interrupts=interrupts)
+    with monkeypatch.context() as patch:
+        patch.setattr(hooks, "save_checkpoint", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            run_training(config, run)
+    assert [iteration for iteration, _ in rows(folder, "Evaluate/mIoU")] == [2]
+    assert replace(run_training(config, run).state, run="") == replace(whole, run="")
+    for key in ("Train/loss", "Evaluate/mIoU"):
+        assert rows(folder, key) == rows(tmp_path / "whole", key)
+    if use_vdl:
+        reader = pytest.importorskip("visualdl.reader.reader")
+        (log,) = folder.glob("vdlrecords.*")
+        shown = reader.LogReader(file_path=str(log)).get_data("scalar", "Evaluate/mIoU")
+        assert [record.id for record in shown] == [2, 4]
+
+
+def test_what_a_checkpoint_says_of_its_seed_agrees(make_config: MakeConfig, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    for last, (overrides, expected) in enumerate((([], 3), ([], 3), (["seed=8"], 8), ([], 8)), start=1):
+        config = make_config(f"iters={last}", *overrides)
+        state = train(config, folder, save_interval=1, resume_model="auto", force=True)
+        checkpoint = read_checkpoint(folder / f"iter_{last}")
+        assert (state.seed, checkpoint.state.seed, checkpoint.facts["config"]["seed"]) == (expected,) * 3
+
+
+def test_early_stopping_begins_anew_in_another_folder(make_config: MakeConfig, tmp_path: Path) -> None:
+    options = {"do_eval": True, "save_interval": 1, "early_stop_intervals": 2}
+    still = make_config("lr_scheduler.learning_rate=0", "lr_scheduler.end_lr=0", "iters=50")
+    stopped = train(still, tmp_path / "first", **options)
+    first = tmp_path / "first" / f"iter_{stopped.iteration}"
+    train(still, tmp_path / "second", resume_model=str(first), **options)
+    evaluated = [iteration for iteration, _ in rows(tmp_path / "second", "Evaluate/mIoU")]
+    assert evaluated[:2] == [stopped.iteration, stopped.iteration + 1]
+    assert (tmp_path / "second" / "best_model").is_dir()
+
+
 def test_auto_passes_over_a_damaged_checkpoint(
     make_config: MakeConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -282,6 +330,15 @@ def test_an_epoch_has_fewer_iterations_that_take_more_images(
     # Eight images: two iterations an epoch.
     assert [one and one.groups() for one in epochs] == [*zip("11223", "12345", strict=True)]
     assert "[RUN] 4 images an iteration: batch_size 1 × processes 1 × accumulate 4" in caplog.messages
+
+
+def test_the_learning_rate_to_scale_is_the_one_after_warm_up(
+    make_config: MakeConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    schedule = {"warmup_iters": 4, "warmup_start_lr": 1e-5, "learning_rate": 0.05}
+    config = make_config(global_batch_size=8, iters=1, lr_scheduler={"type": "PolynomialDecay", **schedule})
+    train(config, tmp_path / "run")
+    assert "from 0.05 to 0.0125" in warnings(caplog)[0]
 
 
 def test_another_global_batch_is_said_with_its_learning_rate(

@@ -14,6 +14,7 @@ from small_task import TinySegmenter
 
 from paddleseg.build import build_dataset
 from paddleseg.config.config import Config
+from paddleseg.data.loader import make_eval_loader
 from paddleseg.engine.evaluator import EvaluationStopped, evaluate
 from paddleseg.engine.group import Group
 from paddleseg.engine.interrupts import Interrupts
@@ -94,6 +95,20 @@ def test_the_main_process_draws_as_many_of_its_own_share(make_config: MakeConfig
     found = make_validation(make_config(), pictures, group=Two(0, 2))(1)
     assert [image.index for image in found.images] == [0, 2, 4, 6]
     assert [name for name, _, _ in pictures.drawn] == [f"Evaluate/{index}" for index in (0, 2, 4, 6)]
+
+
+def test_it_waits_for_workers_as_long_as_the_config_says(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[float] = []
+
+    def make_loader(*args: Any, worker_timeout: float, **options: Any) -> Any:
+        given.append(worker_timeout)
+        return make_eval_loader(*args, **options)
+
+    monkeypatch.setattr("paddleseg.engine.evaluator.make_eval_loader", make_loader)
+    make_validation(make_config("worker_timeout=7"))(1)
+    assert given == [7]
 
 
 def test_a_signal_ends_it(make_config: MakeConfig) -> None:

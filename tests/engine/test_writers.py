@@ -6,12 +6,15 @@ import json
 import logging
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from paddleseg.engine.writers import JsonLinesWriter, VisualDLWriter
 from paddleseg.errors import OutputError
+
+KINDS = {"Train/loss": "scalar", "Train/lr": "scalar", "Evaluate/0": "image"}
 
 
 def numbers(path: Path) -> list[int]:
@@ -54,6 +57,48 @@ def test_a_resumed_run_goes_on_after_its_checkpoint(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["metrics.jsonl"]
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [b'{"iter": 1, "\xff": 0}', b"\xff\xfe", b"[1]", b'{"iter": 1e999}', b'"iter"', b"\x00", b"[" * 100_000],
+)
+def test_a_line_that_is_damaged_goes(tmp_path: Path, damage: bytes) -> None:
+    path = tmp_path / "metrics.jsonl"
+    write(path, 1, 2)
+    path.write_bytes(damage + b"\n" + path.read_bytes())
+    write(path, 3, resumed_at=2)
+    assert numbers(path) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_an_evaluation_that_will_be_made_again_goes(tmp_path: Path, again: bool) -> None:
+    """It was made after the checkpoint of its iteration, which does not know of it."""
+    path, log = tmp_path / "metrics.jsonl", tmp_path / "log"
+    log.mkdir()
+
+    def write_both(*iterations: int, **place: Any) -> None:
+        for writer in (JsonLinesWriter(path, **place), VisualDLWriter(log, **place)):
+            for iteration in iterations:
+                writer.scalars({"Train/loss": 0.5}, iteration)
+                writer.scalars({"Evaluate/mIoU": 0.5, "Evaluate/Acc": 0.5}, iteration)
+                if isinstance(writer, VisualDLWriter):
+                    writer.picture("Evaluate/0", np.full((4, 6, 3), 9, dtype=np.uint8), iteration)
+            writer.close()
+
+    write_both(2, 4, 6)
+    write_both(resumed_at=4, evaluates_again=again)
+    rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    assert [row["iter"] for row in rows if "Train/loss" in row] == [2, 4]
+    evaluated = [2] if again else [2, 4]
+    assert [row["iter"] for row in rows if "Evaluate/mIoU" in row] == evaluated
+    tags = {
+        "Train/loss": "scalar",
+        "Evaluate/mIoU": "scalar",
+        "Evaluate/Acc": "scalar",
+        "Evaluate/0": "image",
+    }
+    assert shown(log, tags) == {tag: [2, 4] if tag == "Train/loss" else evaluated for tag in tags}
+
+
 def test_a_file_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="missing"):
         JsonLinesWriter(tmp_path / "missing" / "metrics.jsonl")
@@ -87,11 +132,10 @@ def write_log(folder: Path, *iterations: int, resumed_at: int | None = None) -> 
     writer.close()
 
 
-def shown(folder: Path) -> dict[str, list[int]]:
+def shown(folder: Path, kinds: dict[str, str] = KINDS) -> dict[str, list[int]]:
     """Steps by tag, in the file that VisualDL shows: the last one."""
     reader = pytest.importorskip("visualdl.reader.reader")
     log = reader.LogReader(file_path=str(max(folder.glob("vdlrecords.*"))))
-    kinds = {"Train/loss": "scalar", "Train/lr": "scalar", "Evaluate/0": "image"}
     return {tag: [record.id for record in log.get_data(kind, tag)] for tag, kind in kinds.items()}
 
 
@@ -167,4 +211,12 @@ def test_visualdls_rows_are_in_the_file_at_once(tmp_path: Path) -> None:
     writer = VisualDLWriter(tmp_path)
     writer.scalars({"Train/loss": 0.5, "Train/lr": 0.5}, 1)
     assert shown(tmp_path)["Train/lr"] == [1]
+    writer.close()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, a disk that is full")
+def test_a_full_disk_is_told_once() -> None:
+    writer = JsonLinesWriter(Path("/dev/full"))
+    with pytest.raises(OutputError, match="/dev/full: cannot be written"):
+        writer.scalars({"Train/loss": 1.0}, 1)
     writer.close()

@@ -76,9 +76,10 @@ def labels_in(folder: Path) -> dict[str, np.ndarray]:
 def test_the_run_leaves_what_users_of_paddleseg_expect(trained: Trained) -> None:
     files = {str(p.relative_to(trained.run)) for p in trained.run.rglob("*") if p.is_file()}
     (vdl,) = [name for name in files if name.startswith("vdlrecords.")]
-    checkpoint = ("model.pdparams", "model.pdopt", "state.json")
+    best = ("model.pdparams", "state.json", "manifest.json")
+    checkpoint = (*best, "model.pdopt", "run.json")
     expected = {f"iter_{n}/{name}" for n in (3, 6) for name in checkpoint}
-    expected |= {"best_model/model.pdparams", "best_model/state.json"}
+    expected |= {f"best_model/{name}" for name in best}
     assert files - {vdl} == expected | {"config.yml", "environment.json", "metrics.jsonl", "train.log"}
     environment = json.loads((trained.run / "environment.json").read_text("utf-8"))
     assert environment["seed"] == 7

@@ -122,6 +122,17 @@ def encode_again(times: int) -> bytes:
     return b"\x80\x02" + call + b"h\x00h\x01h\x02\x86R" * times + b"."
 
 
+def dicts_of_the_same_pairs(items: int, times: int) -> bytes:
+    """Six bytes make one more dictionary of a tuple of pairs that the file holds once."""
+    pairs = b"(" + b"".join(b"J" + struct.pack("<i", i) + b"N\x86" for i in range(items)) + b"tq\x00"
+    return b"\x80\x04" + pairs + b"ccollections\nOrderedDict\nq\x01(" + b"h\x01h\x00\x85R" * times + b"t."
+
+
+def nested_twice(times: int) -> bytes:
+    """A tuple of twice the same tuple, of twice …; it is in the memo at 0."""
+    return b")q\x00" + b"h\x00h\x00\x86q\x00" * times
+
+
 HOSTILE = {
     "a length beyond the file": (b"\x80\x04\x8e" + struct.pack("<Q", 2**44) + b".", "announced"),
     "a negative length": (b"\x80\x02T\xff\xff\xff\xff.", "announced"),
@@ -133,6 +144,21 @@ HOSTILE = {
         "tuple is the key",
     ),
     "many copies": (encode_again(1000), "again and again"),
+    "many dictionaries": (dicts_of_the_same_pairs(10_000, 10_000), "steps"),
+    "a name to hash without end": (b"\x80\x04" + nested_twice(60) + b"X\x01\x00\x00\x00a\x93.", "no text"),
+    "a type to print without end": (
+        b"\x80\x04" + nested_twice(60) + b"cnumpy\ndtype\nh\x00\x85R.",
+        r"type \(a tuple\)",
+    ),
+    "a codec to print without end": (
+        b"\x80\x04" + nested_twice(60) + b"c_codecs\nencode\nX\x01\x00\x00\x00ah\x00\x86R.",
+        r"encoding \(a tuple\)",
+    ),
+    "a shape to multiply without end": (
+        b"\x80\x04cnumpy.core.multiarray\n_reconstruct\n)R(K\x01J\xff\xff\xff\x7f)\x86"
+        b"cnumpy\ndtype\nX\x02\x00\x00\x00f4\x85R\x89C\x01atb.",
+        "no tuple of integers",
+    ),
     "a tuple of a buffer": (b"\x80\x03cbuiltins\ntuple\nC\x01a\x85R.", "made of a bytearray"),
     "a buffer of a length": (b"\x80\x02cbuiltins\nbytes\nJ\xff\xff\xff\x7f\x85R.", "argument"),
     "an unknown protocol": (b"\x80\x99N.", "protocol"),
@@ -156,6 +182,31 @@ def test_a_hostile_file_is_an_error_within_bounds(kind: str) -> None:
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 150 * 1024  # KiB
 
 
+def test_each_copied_item_is_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = run(dicts_of_the_same_pairs(10, 3))
+    assert made == (dict.fromkeys(range(10)),) * 3
+    # PROTO, MARK, (BININT NONE TUPLE2)×10, TUPLE, BINPUT, GLOBAL, BINPUT, MARK, then three times (two BINGET,
+    # TUPLE1, REDUCE and ten copies), TUPLE, STOP
+    monkeypatch.setattr(pickle_machine, "_MOST_STEPS", 2 + 30 + 5 + 3 * (4 + 10) + 2)
+    run(dicts_of_the_same_pairs(10, 3))
+    with pytest.raises(RefusedError, match="more than 81 steps"):
+        run(dicts_of_the_same_pairs(10, 4))
+
+
+@pytest.mark.parametrize("kind", ["list", "tuple", "dict"])
+def test_no_container_is_copied_for_nothing(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand items of two letters each, made into a dictionary ten times."""
+    names = [chr(97 + i // 26 % 26) + chr(97 + i % 26) for i in range(500)]
+    value = {"list": names, "tuple": tuple(names), "dict": dict.fromkeys(names, 0)}[kind]
+    stored = pickle.dumps(value, protocol=2)[:-1]
+    data = stored + b"r\xff\xff\x00\x00cbuiltins\ndict\nr\xfe\xff\x00\x00("
+    data += b"j\xfe\xff\x00\x00j\xff\xff\x00\x00\x85R" * 10 + b"t."
+    assert len(run(data)) == 10
+    monkeypatch.setattr(pickle_machine, "_MOST_STEPS", 4000)
+    with pytest.raises(RefusedError, match="more than 4000 steps"):
+        run(data)
+
+
 def test_one_copy_is_let_pass() -> None:
     assert run(encode_again(0)) == b"a" * 1000
 
@@ -167,5 +218,5 @@ def test_a_high_memo_index_costs_nothing() -> None:
 def test_the_number_of_instructions_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pickle_machine, "_MOST_STEPS", 50)
     assert run(b"\x80\x02" + b"N" * 48 + b".") is None
-    with pytest.raises(RefusedError, match="more than 50 instructions"):
+    with pytest.raises(RefusedError, match="more than 50 steps"):
         run(b"\x80\x02" + b"N" * 49 + b".")

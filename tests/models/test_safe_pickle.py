@@ -284,7 +284,7 @@ def test_the_message_says_what_the_file_is(data: bytes, expected: str) -> None:
     ("data", "expected"),
     [
         (b"\x80\x02](h\x00q\x00e.", "not a weights file"),  # a memo entry that is not there yet
-        (b"\x80\x02]q\x00h\x00a.", "contains itself"),
+        (b"\x80\x02]q\x00h\x00a.", "contain themselves"),
         (b"\x80\x02cnumpy\ndtype\n.", "stands where a value should be"),
         (
             b"\x80\x02cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R.",
@@ -324,10 +324,47 @@ def test_a_failing_disk_is_not_called_a_damaged_file() -> None:
         load_pickle(Failing(save({"w": paddle.ones([4])})), ORIGIN)
 
 
-def test_shared_containers_do_not_multiply_work() -> None:
-    """2^60 visits without a memory of what was seen."""
+def test_containers_within_each_other_again_and_again_are_refused() -> None:
+    """Whoever walks through the result makes 2^60 visits: np.shape, repr."""
     value: list[Any] = [1]
     for _ in range(60):
         value = [value, value]
-    result = load(pickle.dumps(value))
+    with pytest.raises(WeightsError, match="the same containers again and again"):
+        load(pickle.dumps({"w": value}))
+
+
+def test_what_a_file_holds_once_is_in_memory_once() -> None:
+    array, data, items = np.zeros(3), b"x" * 1000, [1, 2]
+    result = load(pickle.dumps([array, array, data, data, items, items], protocol=4))
     assert result[0] is result[1]
+    assert result[2] is result[3]
+    assert result[4:] == [items, items]
+
+
+def slices_of(*parts: np.ndarray) -> bytes:
+    state: dict[str, Any] = {f"w.{index}": part for index, part in enumerate(parts)}
+    length = sum(part.size for part in parts)
+    state["UnpackBigParamInfor@@"] = {"w": {"OriginShape": (length,), "slices": list(state)}}
+    return pickle.dumps(state, protocol=4)
+
+
+def test_one_array_cannot_be_joined_with_itself_again_and_again() -> None:
+    array = np.arange(1000.0)
+    np.testing.assert_array_equal(load(slices_of(array, array[::-1]))["w"], [*array, *array[::-1]])
+    with pytest.raises(WeightsError, match="the same data joined again and again"):
+        load(slices_of(*[array] * 4))
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        ([np.zeros(9, np.uint8), np.zeros(1, np.complex128)], "several types"),  # all would become complex
+        ([np.zeros(9), [0.0]], "no array"),
+        ([], "several types"),
+    ],
+)
+def test_slices_that_paddle_does_not_write_are_refused(parts: list[Any], expected: str) -> None:
+    state: dict[str, Any] = {f"w.{index}": part for index, part in enumerate(parts)}
+    state["UnpackBigParamInfor@@"] = {"w": {"OriginShape": (10,), "slices": list(state)}}
+    with pytest.raises(WeightsError, match=expected):
+        load(pickle.dumps(state, protocol=4))
