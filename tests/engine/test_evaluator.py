@@ -189,7 +189,6 @@ def test_two_processes_find_what_one_finds(tmp_path: Path, machines: int) -> Non
         assert found["seen"] == [1] if rank else len(found["seen"]) in (1, 2, 3)
 
 
-@pytest.mark.slow
 def test_a_worker_that_hangs_is_given_up_in_time(model: TinySegmenter, data_root: Path) -> None:
     class Hanging(Normalize):
         def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
