@@ -95,6 +95,7 @@ def _evaluate(
         progress=sys.stderr.isatty(),
         on_image=worst,
         group=group,
+        worker_timeout=config.settings.worker_timeout,
     )
     if worst is not None:
         worst.join(group)
