@@ -22,7 +22,7 @@ from typing import Any
 from paddleseg.errors import PaddleSegError
 from paddleseg.log import get_logger
 
-__all__ = ["Heartbeat", "PeerError"]
+__all__ = ["Heartbeat", "PeerError", "find_launcher"]
 
 _FAILED = "failed: "
 _LONGEST = 400  # characters of a failure that are told
@@ -66,7 +66,7 @@ class Heartbeat:
         self._store, self._lock = store, threading.Lock()
         self._beat_seconds, self._patience, self._grace, self._hold_back = beat, patience, grace, hold_back
         self._stopped = threading.Event()
-        self._launcher = _find_launcher()
+        self._launcher = find_launcher()
         self._answers = 0
         self._announced = 0
         self._unread: set[int] = set()
@@ -181,8 +181,8 @@ class Heartbeat:
         return PeerError(f"this process ends too: {failure}")
 
 
-def _find_launcher() -> int | None:
-    """The parent where it is the launcher: a wrapper between them may end before this process."""
+def find_launcher() -> int | None:
+    """Returns the parent where it is the launcher: a wrapper between them may end before this process."""
     parent = os.getppid()
     with contextlib.suppress(OSError):  # there is no /proc on some systems
         if b"paddle.distributed.launch" in Path(f"/proc/{parent}/cmdline").read_bytes():

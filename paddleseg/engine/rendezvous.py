@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import socket
 import threading
 import time
@@ -12,7 +13,7 @@ from typing import Any
 from paddle import distributed as framework
 from paddle.base import core
 
-from paddleseg.engine.heartbeat import PeerError
+from paddleseg.engine.heartbeat import PeerError, find_launcher
 from paddleseg.log import get_logger
 
 __all__ = ["Stores", "meet"]
@@ -41,6 +42,8 @@ def meet(rank: int, size: int, host: str, port: int) -> Stores:
     word = threading.Timer(_TELL_AFTER, _say_what_is_awaited, (size, host, port))
     word.daemon = True
     word.start()
+    met = threading.Event()
+    threading.Thread(target=_leave_with_launcher, args=(find_launcher(), met), daemon=True).start()
     try:
         (_await_main if rank else _check_port)(host, port)
         with contextlib.redirect_stderr(io.StringIO()):  # the framework lists its own flags there
@@ -53,6 +56,15 @@ def meet(rank: int, size: int, host: str, port: int) -> Stores:
         ) from error
     finally:
         word.cancel()
+        met.set()
+
+
+def _leave_with_launcher(launcher: int | None, met: threading.Event) -> None:
+    """Ends the process when the launcher is gone: the framework would wait for the others for minutes."""
+    while launcher is not None and not met.wait(1.0):
+        if os.getppid() != launcher:
+            get_logger(__name__).error("This process ends too: the launcher has ended")
+            os._exit(1)
 
 
 def _say_what_is_awaited(size: int, host: str, port: int) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import paddle
 from paddle import nn
 
+from paddleseg import distributed
 from paddleseg.engine.checkpoint import BEST_MODEL, Checkpoint, TrainState, read_checkpoint, restore
 from paddleseg.engine.ema import ModelEma
 from paddleseg.engine.group import Group
@@ -121,8 +122,8 @@ def _named(folder: Path, save_dir: Path) -> Checkpoint:
 
 
 def first_state(seed: int, save_dir: Path) -> TrainState:
-    """Counters of a new run; warns where an earlier one has left checkpoints."""
-    if any(save_dir.glob("iter_*")):
+    """Counters of a new run; the main process warns where an earlier one has left checkpoints."""
+    if distributed.is_main() and any(save_dir.glob("iter_*")):
         _logger.warning(
             f"{save_dir} holds checkpoints of an earlier run; those of the same name are replaced "
             "(to go on with that run instead: --resume_model auto)"

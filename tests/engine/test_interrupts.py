@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -87,6 +87,15 @@ def test_only_the_main_process_says_it(
     assert not caplog.records
 
 
+@pytest.fixture
+def default_ctrl_c() -> Iterator[None]:
+    """Python's own handler: a shell lets what it starts in the background ignore Ctrl-C."""
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, former)
+
+
+@pytest.mark.usefixtures("default_ctrl_c")
 def test_what_was_before_is_there_again_afterwards() -> None:
     before = [signal.getsignal(number) for number in BOTH]
     descriptors = len(os.listdir("/proc/self/fd"))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import threading
 import time
 
 import pytest
@@ -49,3 +51,18 @@ def test_the_log_says_what_is_awaited_and_an_error_says_what_to_do(
     assert [record.getMessage() for record in caplog.records] == [
         f"Still waiting for all 2 processes to meet at 127.0.0.1:{port}"
     ]
+
+
+def test_nobody_is_awaited_when_the_launcher_is_gone(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    left, met = [], threading.Event()
+
+    def leave(status: int) -> None:
+        left.append(status)
+        met.set()
+
+    monkeypatch.setattr(os, "_exit", leave)
+    rendezvous._leave_with_launcher(os.getppid() + 1, met)
+    assert left == [1]
+    assert "the launcher has ended" in caplog.text
