@@ -54,6 +54,8 @@ class Interrupts:
         self._thread.start()
         self._descriptor = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
         self._handlers = {number: signal.signal(number, _take_note) for number in _SAME_REQUEST}
+        for number in _SAME_REQUEST:
+            signal.siginterrupt(number, False)  # Paddle's store takes an interrupted call for a broken one
         os.register_at_fork(
             before=self._hold_back, after_in_parent=self._let_through, after_in_child=self._forget
         )

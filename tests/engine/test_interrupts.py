@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import multiprocessing
 import os
 import signal
@@ -189,3 +190,18 @@ def test_the_second_signal_ends_at_once(number: signal.Signals, status: int, sta
     finally:
         process.kill()
         process.stdout.close()
+
+
+def test_calls_of_the_system_go_on() -> None:
+    """Python's own would go on anyway (PEP 475), those in Paddle's store fail when they are interrupted."""
+    libc, buffer = ctypes.CDLL(None, use_errno=True), ctypes.create_string_buffer(1)
+    reader, writer = os.pipe()
+    with Interrupts() as asked:
+        main = threading.main_thread().ident
+        assert main is not None
+        threading.Timer(0.2, signal.pthread_kill, (main, signal.SIGTERM)).start()
+        threading.Timer(0.6, os.write, (writer, b"x")).start()
+        assert libc.read(reader, buffer, 1) == 1
+        wait_for(lambda: asked.signal)
+    os.close(reader)
+    os.close(writer)
