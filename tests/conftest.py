@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from build_cases import REFERENCE, write_list_config
 
-from paddleseg import runtime
+from paddleseg import build, registry, runtime
 
 runtime.configure()
 
@@ -51,3 +52,24 @@ def _restore_logging() -> Iterator[None]:
     logger.handlers[:] = handlers
     logger.setLevel(level)
     logger.propagate = propagate
+
+
+@pytest.fixture
+def restored_registries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All components are registered; what a test adds goes with it."""
+    build.import_components()
+    for one in vars(registry).values():
+        if isinstance(one, registry.Registry):
+            monkeypatch.setattr(one, "_components", dict(one._components))
+
+
+@pytest.fixture
+def reference(root_dir: Path) -> Path:
+    """The published configuration."""
+    return root_dir / REFERENCE
+
+
+@pytest.fixture
+def list_config(tmp_path: Path) -> Path:
+    """A small configuration over a list-file data set, which is not there."""
+    return write_list_config(tmp_path)

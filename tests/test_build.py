@@ -10,32 +10,15 @@ import numpy as np
 import paddle
 import pytest
 import yaml
-from build_cases import REFERENCE, SMALL, complaints, write_list_config
+from build_cases import SMALL, complaints
 
-from paddleseg import build, registry
+from paddleseg import build
 from paddleseg.build import load_config
 from paddleseg.config.config import Config
 from paddleseg.config.schema import TRAIN_KEYS
 from paddleseg.errors import ConfigError, WeightsError
 
-REGISTRIES = [one for one in vars(registry).values() if isinstance(one, registry.Registry)]
-
-
-@pytest.fixture(autouse=True)
-def _restore_registries(monkeypatch: pytest.MonkeyPatch) -> None:
-    build.import_components()
-    for one in REGISTRIES:
-        monkeypatch.setattr(one, "_components", dict(one._components))
-
-
-@pytest.fixture
-def reference(root_dir: Path) -> Path:
-    return root_dir / REFERENCE
-
-
-@pytest.fixture
-def list_config(tmp_path: Path) -> Path:
-    return write_list_config(tmp_path)
+pytestmark = pytest.mark.usefixtures("restored_registries")
 
 
 def test_the_published_config_loads_and_is_completed(reference: Path) -> None:

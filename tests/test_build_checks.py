@@ -10,30 +10,13 @@ from typing import Any
 import numpy as np
 import paddle
 import pytest
-from build_cases import REFERENCE, SMALL, complaints, write_list_config
+from build_cases import SMALL, complaints
 
 from paddleseg import build, build_checks, registry
 from paddleseg.build import load_config
 from paddleseg.errors import ConfigError, WeightsError
 
-REGISTRIES = [one for one in vars(registry).values() if isinstance(one, registry.Registry)]
-
-
-@pytest.fixture(autouse=True)
-def _restore_registries(monkeypatch: pytest.MonkeyPatch) -> None:
-    build.import_components()
-    for one in REGISTRIES:
-        monkeypatch.setattr(one, "_components", dict(one._components))
-
-
-@pytest.fixture
-def reference(root_dir: Path) -> Path:
-    return root_dir / REFERENCE
-
-
-@pytest.fixture
-def list_config(tmp_path: Path) -> Path:
-    return write_list_config(tmp_path)
+pytestmark = pytest.mark.usefixtures("restored_registries")
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,10 @@ from paddle.distributed.parallel import sync_params_buffers
 
 from paddleseg.engine.group import Group
 from paddleseg.log import get_logger
+from paddleseg.models.layers import batch_norms
 
 __all__ = ["GradientSync", "synchronise_batch_norm"]
 
-_BATCH_NORMS = (nn.BatchNorm1D, nn.BatchNorm2D, nn.BatchNorm3D)
 _BUCKET_VALUES = 2**24  # values that travel in one message: 64 MiB of float32
 
 
@@ -41,7 +41,7 @@ class GradientSync:
         self.model = model
         self._group = group
         self._parameters = [value for value in model.parameters() if not value.stop_gradient]
-        self._norms = [layer for layer in model.sublayers() if isinstance(layer, _BATCH_NORMS)]
+        self._norms = batch_norms(model)
         self._overlap = overlap and group.size > 1
         group.wait("model")
         if self._overlap:

@@ -16,13 +16,14 @@ import os
 import textwrap
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from paddleseg.errors import PaddleSegError
 from paddleseg.log import get_logger
 
-__all__ = ["Heartbeat", "PeerError", "find_launcher"]
+__all__ = ["Heartbeat", "PeerError", "watch_launcher"]
 
 _FAILED = "failed: "
 _LONGEST = 400  # characters of a failure that are told
@@ -66,7 +67,7 @@ class Heartbeat:
         self._store, self._lock = store, threading.Lock()
         self._beat_seconds, self._patience, self._grace, self._hold_back = beat, patience, grace, hold_back
         self._stopped = threading.Event()
-        self._launcher = find_launcher()
+        self._launcher_has_ended = watch_launcher()
         self._answers = 0
         self._announced = 0
         self._unread: set[int] = set()
@@ -164,7 +165,7 @@ class Heartbeat:
             silent, answers = (0 if self._answers != answers else silent + 1), self._answers
             if silent >= self._patience:
                 self._note("rank 0 has fallen silent")
-            if self._launcher not in (None, os.getppid()):
+            if self._launcher_has_ended():
                 self._note("the launcher has ended")
             if self.failure is not None:
                 left -= 1
@@ -181,13 +182,16 @@ class Heartbeat:
         return PeerError(f"this process ends too: {failure}")
 
 
-def find_launcher() -> int | None:
-    """Returns the parent where it is the launcher: a wrapper between them may end before this process."""
+def watch_launcher() -> Callable[[], bool]:
+    """Returns a function that tells whether the launcher has ended since.
+
+    Where the parent is not the launcher it says no: a wrapper between them may end before this process.
+    """
     parent = os.getppid()
     with contextlib.suppress(OSError):  # there is no /proc on some systems
         if b"paddle.distributed.launch" in Path(f"/proc/{parent}/cmdline").read_bytes():
-            return parent
-    return None
+            return lambda: os.getppid() != parent
+    return lambda: False
 
 
 def _one_line(text: str) -> str:

@@ -8,12 +8,13 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from paddle import distributed as framework
 from paddle.base import core
 
-from paddleseg.engine.heartbeat import PeerError, find_launcher
+from paddleseg.engine.heartbeat import PeerError, watch_launcher
 from paddleseg.log import get_logger
 
 __all__ = ["Stores", "meet"]
@@ -43,7 +44,7 @@ def meet(rank: int, size: int, host: str, port: int) -> Stores:
     word.daemon = True
     word.start()
     met = threading.Event()
-    threading.Thread(target=_leave_with_launcher, args=(find_launcher(), met), daemon=True).start()
+    threading.Thread(target=_leave_with_launcher, args=(watch_launcher(), met), daemon=True).start()
     try:
         (_await_main if rank else _check_port)(host, port)
         with contextlib.redirect_stderr(io.StringIO()):  # the framework lists its own flags there
@@ -59,10 +60,10 @@ def meet(rank: int, size: int, host: str, port: int) -> Stores:
         met.set()
 
 
-def _leave_with_launcher(launcher: int | None, met: threading.Event) -> None:
+def _leave_with_launcher(launcher_has_ended: Callable[[], bool], met: threading.Event) -> None:
     """Ends the process when the launcher is gone: the framework would wait for the others for minutes."""
-    while launcher is not None and not met.wait(1.0):
-        if os.getppid() != launcher:
+    while not met.wait(1.0):
+        if launcher_has_ended():
             get_logger(__name__).error("This process ends too: the launcher has ended")
             os._exit(1)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,47 +21,15 @@ from paddleseg.engine.run_folder import newest_good_checkpoint
 from paddleseg.files import bring_back, recover_folders
 from paddleseg.log import get_logger
 
-__all__ = ["AUTO", "Resume", "find_checkpoint", "first_state"]
+__all__ = ["AUTO", "find_checkpoint", "first_state", "restore_run"]
 
 AUTO = "auto"
 _logger = get_logger(__name__)
 
 
-class Resume:
-    """A checkpoint to go on from.
-
-    Args:
-        checkpoint: Its contents, the same in every process.
-    """
-
-    def __init__(self, checkpoint: Checkpoint) -> None:
-        self._checkpoint = checkpoint
-        self.state = checkpoint.state
-        self.folder = checkpoint.folder
-
-    def fill(
-        self,
-        *,
-        model: nn.Layer,
-        optimizer: paddle.optimizer.Optimizer,
-        ema: ModelEma | None,
-        precision: Precision,
-    ) -> None:
-        """Restores everything that has a state, then lets go of the arrays.
-
-        Raises:
-            CheckpointError: The checkpoint belongs to another model or optimiser.
-        """
-        restore(self._checkpoint, model=model, optimizer=optimizer, ema=ema)
-        # They differ only where --force has changed the precision.
-        if self.state.loss_scale.keys() == precision.state_dict().keys():
-            precision.load_state_dict(self.state.loss_scale)
-        self._checkpoint = replace(self._checkpoint, model={}, optimizer={}, ema=None)
-
-
 def find_checkpoint(
     wanted: str | None, *, save_dir: Path, facts: Mapping[str, Any], force: bool, group: Group
-) -> Resume | None:
+) -> Checkpoint | None:
     """Reads the checkpoint to go on from, in the main process, and hands it to the others.
 
     So only the main process needs to see the folder, on whatever machines the others are.
@@ -83,7 +51,7 @@ def find_checkpoint(
     contents = group.broadcast(None if found is None else vars(found) | {"state": asdict(found.state)})
     if contents is None:
         return None
-    return Resume(Checkpoint(**contents | {"state": TrainState(**contents["state"])}))
+    return Checkpoint(**contents | {"state": TrainState(**contents["state"])})
 
 
 def _read(wanted: str, save_dir: Path, facts: Mapping[str, Any], force: bool) -> Checkpoint | None:
@@ -119,6 +87,25 @@ def _named(folder: Path, save_dir: Path) -> Checkpoint:
     recover_folders(save_dir)
     bring_back(folder)  # another folder may be that of a run at work, of which nothing more is touched
     return read_checkpoint(folder)
+
+
+def restore_run(
+    checkpoint: Checkpoint,
+    *,
+    model: nn.Layer,
+    optimizer: paddle.optimizer.Optimizer,
+    ema: ModelEma | None,
+    precision: Precision,
+) -> None:
+    """Restores everything that has a state.
+
+    Raises:
+        CheckpointError: The checkpoint belongs to another model or optimiser.
+    """
+    restore(checkpoint, model=model, optimizer=optimizer, ema=ema)
+    # They differ only where --force has changed the precision.
+    if checkpoint.state.loss_scale.keys() == precision.state_dict().keys():
+        precision.load_state_dict(checkpoint.state.loss_scale)
 
 
 def first_state(seed: int, save_dir: Path) -> TrainState:

@@ -22,7 +22,7 @@ from paddleseg.data.crop_check import check_crop_size
 from paddleseg.data.datasets.base import SegmentationDataset
 from paddleseg.data.loader import TrainBatchSampler, TrainLoader, make_train_loader
 from paddleseg.engine.batching import BatchPlan, plan_batch
-from paddleseg.engine.checkpoint import TrainState
+from paddleseg.engine.checkpoint import Checkpoint, TrainState
 from paddleseg.engine.ema import ModelEma
 from paddleseg.engine.evaluator import Evaluation
 from paddleseg.engine.gradients import GradientSync, synchronise_batch_norm
@@ -40,7 +40,7 @@ from paddleseg.engine.interrupts import Interrupts
 from paddleseg.engine.precision import Precision
 from paddleseg.engine.profiler import ProfilerHook
 from paddleseg.engine.profiler_options import ProfilerOptions
-from paddleseg.engine.resume import Resume, find_checkpoint, first_state
+from paddleseg.engine.resume import find_checkpoint, first_state, restore_run
 from paddleseg.engine.run_facts import run_facts
 from paddleseg.engine.trainer import Hook, StepParts, Trainer
 from paddleseg.engine.validation import Validation
@@ -231,7 +231,7 @@ class _Network:
     ema: ModelEma | None
 
 
-def _make_network(config: Config, options: TrainOptions, group: Group, resume: Resume | None) -> _Network:
+def _make_network(config: Config, options: TrainOptions, group: Group, resume: Checkpoint | None) -> _Network:
     """Builds the model with its optimiser; in all processes they begin with the same values."""
     settings = config.settings
     # What another process or a checkpoint brings need not be read, or downloaded, here as well.
@@ -247,7 +247,7 @@ def _make_network(config: Config, options: TrainOptions, group: Group, resume: R
     )
     ema = ModelEma(model, decay=settings.ema_decay) if settings.use_ema else None
     if resume is not None:
-        resume.fill(model=model, optimizer=optimizer, ema=ema, precision=precision)
+        restore_run(resume, model=model, optimizer=optimizer, ema=ema, precision=precision)
     return _Network(model, optimizer, precision, sync, ema)
 
 
@@ -324,7 +324,7 @@ def _with_recomputation(model: nn.Layer, config: Config) -> nn.Layer:
     return model
 
 
-def _make_writers(options: TrainOptions, resume: Resume | None) -> list[MetricWriter]:
+def _make_writers(options: TrainOptions, resume: Checkpoint | None) -> list[MetricWriter]:
     folder = options.save_dir
     goes_on = resume is not None and resume.folder.resolve().parent == folder.resolve()
     place: dict[str, Any] = {}

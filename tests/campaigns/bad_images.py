@@ -67,7 +67,8 @@ def cases(count: int, seed: int, folder: Path) -> Iterator[Case]:
     for mutant in image_mutants(count, seed):
         empty(folder)
         write_sample(mutant, folder)
-        yield Case(mutant.kind, mutant.what, lambda mutant=mutant: use(mutant, folder))
+        what = f"{'label' if mutant.is_label else 'image'}: {mutant.what}"
+        yield Case(mutant.kind, what, lambda mutant=mutant: use(mutant, folder))
 
 
 def main() -> int:

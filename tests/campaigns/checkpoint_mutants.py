@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import harness  # noqa: F401 - puts the package and tests/ on the path
 import paddle
+from harness import mutants  # puts the package and tests/ on the path
 from weight_mutants import PROOF, Call, damaged, weight_mutants
 
 from paddleseg import runtime
@@ -229,10 +229,4 @@ GENERATORS: dict[Callable[[random.Random], CheckpointMutant], int] = {
 
 
 def checkpoint_mutants(count: int, seed: int) -> Iterator[CheckpointMutant]:
-    """The same mutants for the same seed; a larger count only adds some."""
-    generators, shares = list(GENERATORS), list(GENERATORS.values())
-    for index in range(count):
-        rng = random.Random(f"checkpoint {seed} {index}")
-        mutant = rng.choices(generators, shares)[0](rng)
-        mutant.what = f"#{index} {mutant.what}"
-        yield mutant
+    return mutants("checkpoint", GENERATORS, count, seed)

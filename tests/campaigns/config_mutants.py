@@ -15,14 +15,14 @@ from typing import Any
 
 import yaml
 from config_bombs import BOMBS
-from harness import ROOT
+from harness import ROOT, mutants
 
 from paddleseg import runtime
 
 runtime.configure(threads=1)
 
 from small_task import config_tree  # noqa: E402
-from test_build_random_configs import ABSURD, mutilate, places  # noqa: E402
+from test_build_random_configs import ABSURD, OTHER_BLOCKS, mutilate, places  # noqa: E402
 
 from paddleseg.build import load_config  # noqa: E402
 
@@ -97,16 +97,7 @@ class ConfigMutant:
 def source_trees() -> dict[str, dict[str, Any]]:
     """The configs that are mutilated, inheritance resolved."""
     trees = {name: load_config(path).tree for name, path in SOURCES.items()}
-    trees["cityscapes"] |= {
-        "test_config": {
-            "aug_eval": True,
-            "scales": [0.75, 1.0],
-            "is_slide": True,
-            "crop_size": [9, 9],
-            "stride": [6, 6],
-        },
-        "export": {"transforms": [{"type": "Normalize"}]},
-    }
+    trees["cityscapes"] |= OTHER_BLOCKS
     small = config_tree(Path("data"), {"type": "TinyNet"})
     small["loss"]["coef"] = [1]
     small["train_dataset"]["separator"] = small["val_dataset"]["separator"] = "|"
@@ -353,10 +344,4 @@ GENERATORS: dict[Callable[[random.Random], ConfigMutant], int] = {
 
 
 def config_mutants(count: int, seed: int) -> Iterator[ConfigMutant]:
-    """The same mutants for the same seed; a larger count only adds some."""
-    generators, shares = list(GENERATORS), list(GENERATORS.values())
-    for index in range(count):
-        rng = random.Random(f"config {seed} {index}")
-        mutant = rng.choices(generators, shares)[0](rng)
-        mutant.what = f"#{index} {mutant.what}"
-        yield mutant
+    return mutants("config", GENERATORS, count, seed)

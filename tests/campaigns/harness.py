@@ -7,6 +7,7 @@ import contextlib
 import faulthandler
 import hashlib
 import os
+import random
 import re
 import resource
 import shutil
@@ -17,10 +18,11 @@ import tempfile
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Protocol, TypeVar
 
 TESTS = Path(__file__).resolve().parents[1]
 ROOT = TESTS.parent
@@ -33,6 +35,32 @@ from paddleseg.errors import PaddleSegError  # noqa: E402
 ACCEPTED, REFUSED, FINDING = "accepted", "refused", "FINDING"
 MESSAGE_LIMIT = 20_000  # characters of one message that a person can be asked to read
 MEBIBYTE = 2**20
+
+
+class Mutant(Protocol):
+    """A damaged input: ``what`` says what was done to it."""
+
+    what: str
+
+
+AnyMutant = TypeVar("AnyMutant", bound=Mutant)
+
+
+def mutants(
+    name: str, generators: Mapping[Callable[[random.Random], AnyMutant], int], count: int, seed: int
+) -> Iterator[AnyMutant]:
+    """Makes mutants, numbered: the same ones for the same seed; a larger count only adds some.
+
+    Args:
+        name: Keeps the random numbers of kinds of inputs apart.
+        generators: What makes one, and how often among the others.
+    """
+    makers, shares = list(generators), list(generators.values())
+    for index in range(count):
+        rng = random.Random(f"{name} {seed} {index}")
+        mutant = rng.choices(makers, shares)[0](rng)
+        mutant.what = f"#{index} {mutant.what}"
+        yield mutant
 
 
 class HangError(BaseException):

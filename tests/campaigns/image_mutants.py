@@ -14,6 +14,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from harness import mutants
 from PIL import Image
 
 __all__ = ["HEIGHT", "NUM_CLASSES", "WIDTH", "ImageMutant", "good_file", "image_mutants"]
@@ -285,10 +286,4 @@ GENERATORS: dict[Callable[[random.Random], ImageMutant], int] = {
 
 
 def image_mutants(count: int, seed: int) -> Iterator[ImageMutant]:
-    """The same mutants for the same seed; a larger count only adds some."""
-    generators, shares = list(GENERATORS), list(GENERATORS.values())
-    for index in range(count):
-        rng = random.Random(f"image {seed} {index}")
-        mutant = rng.choices(generators, shares)[0](rng)
-        mutant.what = f"#{index} {'label' if mutant.is_label else 'image'}: {mutant.what}"
-        yield mutant
+    return mutants("image", GENERATORS, count, seed)

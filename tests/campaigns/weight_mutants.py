@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import io
 import json
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 import paddle
 import safetensors.numpy
+from harness import mutants
 
 __all__ = ["WeightMutant", "weight_mutants"]
 
@@ -313,10 +315,5 @@ GENERATORS: dict[Callable[[Arrays, random.Random], WeightMutant], int] = {
 
 
 def weight_mutants(arrays: Arrays, count: int, seed: int) -> Iterator[WeightMutant]:
-    """The same mutants of some weights for the same seed; a larger count only adds some."""
-    generators, shares = list(GENERATORS), list(GENERATORS.values())
-    for index in range(count):
-        rng = random.Random(f"weights {seed} {index}")
-        mutant = rng.choices(generators, shares)[0](arrays, rng)
-        mutant.what = f"#{index} {mutant.what}"
-        yield mutant
+    generators = {functools.partial(make, arrays): share for make, share in GENERATORS.items()}
+    return mutants("weights", generators, count, seed)

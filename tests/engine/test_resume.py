@@ -11,11 +11,11 @@ import paddle
 import pytest
 from small_task import TinySegmenter
 
-from paddleseg.engine.checkpoint import TrainState, save_best_model, save_checkpoint
+from paddleseg.engine.checkpoint import Checkpoint, TrainState, save_best_model, save_checkpoint
 from paddleseg.engine.ema import ModelEma
 from paddleseg.engine.group import Group
 from paddleseg.engine.precision import LossScale, Precision
-from paddleseg.engine.resume import AUTO, Resume, find_checkpoint, first_state
+from paddleseg.engine.resume import AUTO, find_checkpoint, first_state, restore_run
 from paddleseg.errors import CheckpointError
 
 FACTS = {"world_size": 1, "platform": "x", "config": {"iters": 6, "optimizer": {"momentum": 0.9}}}
@@ -47,7 +47,7 @@ def save(folder: Path, iteration: int, *, facts: dict[str, Any] = FACTS, **state
     )
 
 
-def find(wanted: str | None, folder: Path, **options: Any) -> Resume | None:
+def find(wanted: str | None, folder: Path, **options: Any) -> Checkpoint | None:
     settings = {"facts": FACTS, "force": False, "group": Group()} | options
     return find_checkpoint(wanted, save_dir=folder, **settings)
 
@@ -243,7 +243,7 @@ def test_the_other_processes_need_no_folder(tmp_path: Path) -> None:
     assert other is not None
     assert other.state == main.state
     parts = make_parts(0.0)
-    other.fill(**parts)
+    restore_run(other, **parts)
     assert parts["model"].conv.bias.numpy().tolist() == [6.0] * 8
     assert find(None, tmp_path, group=Wire(0)) is None
     assert find(None, tmp_path, group=Wire(1)) is None
@@ -254,7 +254,7 @@ def test_everything_that_has_a_state_is_filled(tmp_path: Path) -> None:
     assert found is not None
     parts = make_parts(0.0)
     before = parts["ema"].state_dict()["conv.bias"].numpy()
-    found.fill(**parts)
+    restore_run(found, **parts)
     np.testing.assert_array_equal(parts["model"].conv.bias.numpy(), [6.0] * 8)
     assert (parts["ema"].state_dict()["conv.bias"].numpy() != before).all()
     assert (parts["ema"].state_dict()["conv.bias"].numpy() > 2).all()
@@ -265,7 +265,7 @@ def test_averages_on_one_side_only_are_refused(tmp_path: Path) -> None:
     found = find(str(save(tmp_path, 6)), tmp_path)
     assert found is not None
     with pytest.raises(CheckpointError, match=r"iter_6: the checkpoint has averaged weights \(use_ema\) and"):
-        found.fill(**(make_parts(0.0) | {"ema": None}))
+        restore_run(found, **(make_parts(0.0) | {"ema": None}))
 
 
 def test_another_precision_has_its_own_loss_scale(tmp_path: Path) -> None:
@@ -274,7 +274,7 @@ def test_another_precision_has_its_own_loss_scale(tmp_path: Path) -> None:
         found = find(str(save(tmp_path, 6, loss_scale=saved)), tmp_path)
         assert found is not None
         parts = make_parts(0.0) | {"precision": Precision(precision)}
-        found.fill(**parts)
+        restore_run(found, **parts)
         assert parts["precision"].state_dict() == Precision(precision).state_dict()
 
 

@@ -9,10 +9,9 @@ import paddle
 from paddle import nn
 from paddle.distributed.fleet.utils import recompute as run_again_in_backward
 
-__all__ = ["Recomputable"]
+from paddleseg.models.layers.batch_norms import batch_norms
 
-# SyncBatchNorm included: it is one of them.
-_BATCH_NORMS = (nn.BatchNorm1D, nn.BatchNorm2D, nn.BatchNorm3D, nn.SyncBatchNorm)
+__all__ = ["Recomputable"]
 
 
 class Recomputable(nn.Layer):
@@ -60,7 +59,7 @@ def _recomputed(block: nn.Layer, x: paddle.Tensor) -> paddle.Tensor:
 @contextmanager
 def _statistics_kept(block: nn.Layer) -> Iterator[None]:
     """Batch norms in training leave their running statistics as they are: momentum 1 is all of the old."""
-    norms = [layer for layer in block.sublayers(include_self=True) if isinstance(layer, _BATCH_NORMS)]
+    norms = batch_norms(block)
     momenta = [norm._momentum for norm in norms]
     for norm in norms:
         norm._momentum = 1.0
