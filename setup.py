@@ -35,6 +35,11 @@ def read_requirements() -> list[str]:
 
 requirements = read_requirements()
 paddle_cpu = [line for line in requirements if line.startswith("paddlepaddle")]
+onnx = [
+    "onnx>=1.17,<1.18",
+    "onnxruntime>=1.23,<1.33",
+]
+deploy = [*onnx, "openvino>=2026.4,<2026.5", "paddle2onnx>=2.1,<2.2"]
 readme = ROOT / "README.md"
 
 setup(
@@ -52,11 +57,12 @@ setup(
         "cpu": paddle_cpu,
         # PyPI holds no such version: without Paddle's own index pip stops and says so.
         "gpu": [line.replace("paddlepaddle", "paddlepaddle-gpu") for line in paddle_cpu],
-        # Exported models run with the dependencies above so far; the extra is there for later runners.
-        "deploy": [],
-        # Compression needs nothing of its own so far.
-        "slim": [],
+        # Exported models without Paddle, and the way to ONNX. Paddle's engine comes with Paddle.
+        "deploy": deploy,
+        # Quantisation works on ONNX models.
+        "slim": onnx,
         "test": [
+            *deploy,
             "cityscapesScripts>=2.3,<3",
             "coverage>=7.16,<8",
             "hypothesis>=6.168,<7",

@@ -48,7 +48,7 @@ def _main(argv: Sequence[str]) -> int:
     config = read_checked_config(args, required=("model",), parts=("model",))
     from paddleseg.config.consistency import input_channels
     from paddleseg.config.record import write_run_record
-    from paddleseg.engine.exporter import deploy_description, export_model
+    from paddleseg.engine.exporter import deploy_description, deployed_pictures, export_model
 
     logger = log.get_logger(__name__)
     logger.info(f"[RUN] device: {device}; {settings.describe()}")
@@ -62,14 +62,17 @@ def _main(argv: Sequence[str]) -> int:
             output_op=output_op,
             input_shape=args.input_shape or (-1, channels, -1, -1),
             description=deploy_description(config),
+            file_format=args.format,
+            pictures=deployed_pictures(config),
         )
         write_run_record(
             config, save_dir, None, ["export.py", *argv], program="export", settings=asdict(settings)
         )
-    for agreement in agreements:
+    kind = "probabilities" if output_op == "softmax" else "logits"
+    for one in agreements:
         logger.info(
-            f"[CHECK] {agreement.size[0]}×{agreement.size[1]}: largest difference "
-            f"{agreement.difference:.2g}, equal labels {agreement.equal_labels:.4%}"
+            f"[CHECK] {one.format}, {one.image} {one.size[0]}×{one.size[1]}: largest difference of {kind} "
+            f"{one.difference:.2g} (largest {one.largest:.2g}), equal labels {one.equal_labels:.4%}"
         )
     logger.info(f"[DONE] the exported model is in {save_dir}")
     return EXIT_OK
@@ -84,6 +87,12 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         type=non_empty,
         default="./output/inference_model",
         help="folder for the exported model",
+    )
+    parser.add_argument(
+        "--format",
+        choices=("paddle", "legacy", "onnx", "all"),
+        default="paddle",
+        help="paddle: model.json; legacy: model.pdmodel, as Paddle 2 reads it; onnx: model.onnx",
     )
     parser.add_argument(
         "--input_shape",

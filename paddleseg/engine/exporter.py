@@ -1,14 +1,15 @@
-"""Writes the static model, deploy.yaml, and proves that it agrees with the trained one."""
+"""Writes the exported model and deploy.yaml, and proves that it agrees with the trained one."""
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import paddle
 import yaml
 from paddle import nn
@@ -17,52 +18,67 @@ from paddleseg.build import build_transforms, dataset_facts
 from paddleseg.config.config import Config
 from paddleseg.config.consistency import class_count
 from paddleseg.data.transforms import Compose, refuse_training_transforms
-from paddleseg.errors import ConfigError, OutputError, PaddleSegError
+from paddleseg.engine.export_check import (
+    Agreement,
+    ExportError,
+    Floats,
+    OutputOp,
+    compare,
+    make_probes,
+    pictures_of,
+)
+from paddleseg.engine.onnx_export import OnnxModel, onnx_versions, require_onnx_packages, write_onnx
+from paddleseg.engine.static_export import StaticModel, write_static
+from paddleseg.errors import ConfigError, DataError, OutputError
+from paddleseg.log import get_logger
 from paddleseg.version import __version__
 
-__all__ = ["Agreement", "ExportError", "OutputOp", "deploy_description", "export_model"]
+__all__ = [
+    "FORMATS",
+    "Agreement",
+    "ExportError",
+    "FileFormat",
+    "OutputOp",
+    "deploy_description",
+    "deployed_pictures",
+    "export_model",
+]
 
-OutputOp = Literal["argmax", "softmax", "none"]
-_MODEL, _PARAMETERS, _DEPLOY = "model.json", "model.pdiparams", "deploy.yaml"
-_CHECK_SIZES = ((128, 192), (97, 161))
-_TOLERANCE = 1e-4  # of the largest output
-_EQUAL_LABELS = 0.9999
+FileFormat = Literal["paddle", "legacy", "onnx", "all"]
+FORMATS: tuple[FileFormat, ...] = ("paddle", "legacy", "onnx", "all")
 
+_logger = get_logger(__name__)
 
-class ExportError(PaddleSegError):
-    """The exported model does not agree with the trained one."""
-
-
-class _WithOutput(nn.Layer):
-    """A model that ends in what its user wants: class ids, probabilities or logits."""
-
-    def __init__(self, model: nn.Layer, output_op: OutputOp) -> None:
-        super().__init__()
-        self.model = model
-        self._output_op = output_op
-
-    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        logits = self.model(x)[0]
-        if self._output_op == "argmax":
-            return paddle.argmax(logits, axis=1, dtype="int32")
-        if self._output_op == "softmax":
-            return nn.functional.softmax(logits, axis=1)
-        return logits
+_DEPLOY, _STAGING = "deploy.yaml", ".export"
+_PADDLE = {"model": "model.json", "params": "model.pdiparams"}
+_OLD = {"model": "model.pdmodel", "params": "model.pdiparams"}
+_OLD_BESIDE = {"legacy_model": "legacy/model.pdmodel", "legacy_params": "legacy/model.pdiparams"}
+_ONNX = {"onnx": "model.onnx"}
+_INT8 = "model_int8.onnx"
+_ALL_FILES = {*_PADDLE.values(), *_OLD.values(), *_OLD_BESIDE.values(), *_ONNX.values(), _INT8}
+# Transformed pictures are padded with what a runner adds around them: the mean colour.
+_PADDING = {"side": "bottom_right", "value": 0.0}
 
 
 @dataclass(frozen=True)
-class Agreement:
-    """How the exported model compares with the trained one.
+class _Order:
+    """What to export: the model, and how its files take and give arrays."""
 
-    Attributes:
-        size: Height and width of the random image compared.
-        difference: Largest difference of probabilities or logits; 0 where the output is class ids.
-        equal_labels: Share of pixels with the same class.
-    """
+    model: nn.Layer
+    shape: tuple[int | None, ...]
+    output_op: OutputOp
+    folder: Path
 
-    size: tuple[int, int]
-    difference: float
-    equal_labels: float
+    def write_paddle(self, name: str, *, legacy: bool = False) -> StaticModel:
+        path = self.folder / name
+        write_static(self.model, path, self.shape, output_op=self.output_op, legacy=legacy)
+        return StaticModel(path, output_op=self.output_op, legacy=legacy)
+
+    def write_onnx(self, name: str, source: str, static: StaticModel) -> OnnxModel:
+        path = self.folder / name
+        slopes = static.leaky_relu_slopes()
+        write_onnx(self.folder / source, path, slopes, output_op=self.output_op)
+        return OnnxModel(path, output_op=self.output_op)
 
 
 def export_model(
@@ -71,50 +87,48 @@ def export_model(
     *,
     output_op: OutputOp,
     input_shape: Sequence[int] | None,
-    description: dict[str, Any],
+    description: Mapping[str, Any],
+    file_format: FileFormat = "paddle",
+    pictures: Sequence[Floats] = (),
 ) -> list[Agreement]:
-    """Writes ``model.json``, ``model.pdiparams`` and ``deploy.yaml``.
+    """Writes the model's files and ``deploy.yaml``, after comparing each format with the trained model.
 
     Args:
         model: Trained network.
-        save_dir: Target folder.
+        save_dir: Target folder. Files of an earlier export there that are not written anew go.
         output_op: What the exported model returns.
         input_shape: N, C, H, W, where −1 stands for any; None for any N, H and W.
         description: Further entries of ``Deploy`` in deploy.yaml (transforms, class names …).
+        file_format: ``"paddle"`` writes model.json and model.pdiparams, ``"legacy"`` model.pdmodel and
+            model.pdiparams, ``"onnx"`` model.onnx, ``"all"`` all three, the old one in legacy/.
+        pictures: C×H×W float32, transformed: compared besides random images.
 
     Returns:
         The comparisons made.
 
     Raises:
-        ExportError: The outputs differ; nothing is left in ``save_dir``.
+        ExportError: The model cannot be expressed in the format, or the files do not agree with it; what was
+            in ``save_dir`` is untouched.
         OutputError: The files cannot be written.
+        UsageError: ONNX is wanted, and its packages are not installed.
     """
+    if file_format in ("onnx", "all"):
+        require_onnx_packages()
     model.eval()
     shape = tuple(None if n == -1 else n for n in input_shape or (-1, model.in_channels, -1, -1))
-    wrapped = _WithOutput(model, output_op)
-    wrapped.eval()
-    staging = save_dir / ".export"
+    staging = save_dir / _STAGING
     shutil.rmtree(staging, ignore_errors=True)
     try:
         staging.mkdir(parents=True)
-        spec = [paddle.static.InputSpec(shape=list(shape), dtype="float32", name="x")]
-        static = paddle.jit.to_static(wrapped, input_spec=spec, full_graph=True)
-        paddle.jit.save(static, str(staging / "model"))
-        agreements = _compare(model, staging / "model", output_op, shape)
-        deploy = {
-            "model": _MODEL,
-            "params": _PARAMETERS,
-            "input_shape": [-1 if n is None else n for n in shape],
-            "output_op": output_op,
-            "output_dtype": "int32" if output_op == "argmax" else "float32",
-            **description,
-        }
-        text = yaml.safe_dump({"Deploy": deploy}, sort_keys=False, allow_unicode=True)
-        (staging / _DEPLOY).write_text(text, encoding="utf-8")
-        # Without deploy.yaml nobody uses what is there: an interruption never leaves a wrong pair behind.
-        (save_dir / _DEPLOY).unlink(missing_ok=True)
-        for name in (_MODEL, _PARAMETERS, _DEPLOY):
-            (staging / name).replace(save_dir / name)
+        probes = make_probes(model, shape, output_op=output_op, pictures=pictures)
+        order = _Order(model, shape, output_op, staging)
+        files: dict[str, str] = {}
+        agreements = []
+        for name, entries, run in _written(order, file_format):
+            files |= entries
+            agreements += compare(run, probes, file_format=name)
+        _describe(order, files, description)
+        _install(staging, save_dir, files.values())
     except OSError as error:
         raise OutputError(f"{save_dir}: the exported model cannot be written ({error})") from error
     finally:
@@ -122,36 +136,65 @@ def export_model(
     return agreements
 
 
-def _compare(
-    model: nn.Layer, path: Path, output_op: OutputOp, shape: Sequence[int | None]
-) -> list[Agreement]:
-    loaded = paddle.jit.load(str(path))
-    loaded.eval()
-    generator = np.random.default_rng(0)
-    sizes = dict.fromkeys((shape[2] or height, shape[3] or width) for height, width in _CHECK_SIZES)
-    channels = shape[1] or model.in_channels
-    agreements = []
-    for height, width in sizes:
-        image = generator.standard_normal((shape[0] or 2, channels, height, width), dtype=np.float32)
-        with paddle.no_grad():
-            expected = model(paddle.to_tensor(image))[0]
-            if output_op == "softmax":
-                expected = nn.functional.softmax(expected, axis=1)
-            output = loaded(paddle.to_tensor(image)).numpy()
-        trained = expected.numpy()
-        labels = output if output_op == "argmax" else output.argmax(axis=1)
-        difference = 0.0 if output_op == "argmax" else float(np.abs(output - trained).max())
-        tolerance = _TOLERANCE * max(1.0, float(np.abs(trained).max()))
-        agreement = Agreement((height, width), difference, float(np.mean(labels == trained.argmax(axis=1))))
-        # Written so that a NaN counts as disagreement.
-        if not (difference <= tolerance and agreement.equal_labels >= _EQUAL_LABELS):
-            raise ExportError(
-                f"the exported model disagrees with the trained one at {height}×{width}: largest difference "
-                f"{difference:.2g} (expected at most {tolerance:.2g}), equal labels "
-                f"{agreement.equal_labels:.4%} (expected at least {_EQUAL_LABELS:.2%}); nothing was written"
-            )
-        agreements.append(agreement)
-    return agreements
+def _written(
+    order: _Order, file_format: FileFormat
+) -> Iterator[tuple[str, dict[str, str], StaticModel | OnnxModel]]:
+    """Writes format after format: its name, its entries in deploy.yaml, and the files as a function."""
+    if file_format == "legacy":
+        yield "legacy", _OLD, order.write_paddle("model", legacy=True)
+        return
+    # ONNX is made from Paddle's current format, which is not kept where ONNX alone is wanted.
+    static = order.write_paddle("model")
+    if file_format != "onnx":
+        yield "paddle", _PADDLE, static
+    if file_format == "all":
+        yield "legacy", _OLD_BESIDE, order.write_paddle("legacy/model", legacy=True)
+    if file_format in ("onnx", "all"):
+        yield "onnx", _ONNX, order.write_onnx(_ONNX["onnx"], "model", static)
+
+
+def _describe(order: _Order, files: Mapping[str, str], description: Mapping[str, Any]) -> None:
+    deploy = {
+        **files,
+        "input_shape": [-1 if n is None else n for n in order.shape],
+        "output_op": order.output_op,
+        "output_dtype": "int32" if order.output_op == "argmax" else "float32",
+        "padding": _PADDING,
+        **description,
+        "checksums": {name: _checksum(order.folder / name) for name in files.values()},
+    }
+    if "onnx" in files:
+        deploy["versions"] = {**description.get("versions", {}), **onnx_versions()}
+    text = yaml.safe_dump({"Deploy": deploy}, sort_keys=False, allow_unicode=True)
+    (order.folder / _DEPLOY).write_text(text, encoding="utf-8")
+
+
+def _checksum(path: Path) -> str:
+    return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
+
+
+def _install(staging: Path, save_dir: Path, files: Iterable[str]) -> None:
+    """Puts the new files in the place of an earlier export's."""
+    stale = _named_files(save_dir / _DEPLOY) - set(files)
+    # Without deploy.yaml nobody uses what is there: an interruption never leaves a wrong pair behind.
+    (save_dir / _DEPLOY).unlink(missing_ok=True)
+    for name in stale:
+        (save_dir / name).unlink(missing_ok=True)
+    for name in (*files, _DEPLOY):
+        (save_dir / name).parent.mkdir(exist_ok=True)
+        (staging / name).replace(save_dir / name)
+    with contextlib.suppress(OSError):  # it holds something else, or is not there
+        if "legacy/model.pdmodel" in stale:
+            (save_dir / "legacy").rmdir()
+
+
+def _named_files(deploy: Path) -> set[str]:
+    """The files that an earlier deploy.yaml names, among those that an export writes."""
+    try:
+        entries = yaml.safe_load(deploy.read_text(encoding="utf-8"))["Deploy"].values()
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError, KeyError, AttributeError):
+        return set()
+    return _ALL_FILES & {entry for entry in entries if isinstance(entry, str)}
 
 
 def deploy_description(config: Config) -> dict[str, Any]:
@@ -167,9 +210,8 @@ def deploy_description(config: Config) -> dict[str, Any]:
         ConfigError: The transforms are those of training.
     """
     tree = config.tree
-    export, val_dataset = tree.get("export") or {}, tree.get("val_dataset") or {}
-    transforms = export.get("transforms") or val_dataset.get("transforms") or [{"type": "Normalize"}]
-    block = "export" if export.get("transforms") else "val_dataset"
+    block = _transforms_block(config)
+    transforms = (tree.get(block) or {}).get("transforms") or [{"type": "Normalize"}]
     try:
         refuse_training_transforms(Compose(build_transforms(config, block)), "in a deployed model")
     except ValueError as error:
@@ -182,3 +224,25 @@ def deploy_description(config: Config) -> dict[str, Any]:
         **({"palette": palette} if palette else {}),
         "versions": {"paddleseg": __version__, "paddle": paddle.__version__},
     }
+
+
+def deployed_pictures(config: Config) -> list[Floats]:
+    """The first pictures of ``val_dataset`` as the deployed model will get them; none, with a log line, where
+    the data are not there.
+
+    Args:
+        config: Checked configuration.
+
+    Returns:
+        Up to three, C×H×W float32.
+    """
+    try:
+        return pictures_of(config, _transforms_block(config))
+    except (ConfigError, DataError) as error:
+        reason = str(error).splitlines()[0]
+        _logger.info(f"[CHECK] random images alone, no pictures of val_dataset: {reason}")
+        return []
+
+
+def _transforms_block(config: Config) -> str:
+    return "export" if (config.tree.get("export") or {}).get("transforms") else "val_dataset"

@@ -34,6 +34,7 @@ __all__ = [
     "ImageFile",
     "PredictionFolders",
     "find_images",
+    "pictures_of",
     "predict_images",
     "predict_label",
     "preprocess",
@@ -42,7 +43,7 @@ __all__ = [
 Labels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
 _IMAGE_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
-_LIST_SUFFIXES = {".txt", ".lst", ".csv"}
+_LIST_SUFFIXES = {".txt", ".lst", ".list", ".csv"}
 _logger = get_logger(__name__)
 
 
@@ -191,11 +192,7 @@ def predict_images(
             pixels = read_image(str(image.path), img_channels)
             label = label_of(Sample(pixels, image_path=str(image.path)))
             # All three before the first is written: an image has all of its pictures or none.
-            pictures = {
-                folders.label: png_of(label),
-                folders.pseudo_color: palette_png_of(label, palette),
-                folders.added: png_of(overlay(pixels.astype(np.uint8), label, palette)),
-            }
+            pictures = pictures_of(pixels.astype(np.uint8), label, palette, folders)
         except DataError as error:
             _logger.error(f"skipped: {error}")
             failed.append(image)
@@ -207,6 +204,30 @@ def predict_images(
         for folder, data in pictures.items():
             write_whole(folder / f"{image.name}.png", data)
     return failed
+
+
+def pictures_of(
+    pixels: npt.NDArray[np.uint8],
+    label: Labels,
+    palette: npt.NDArray[np.uint8],
+    folders: PredictionFolders,
+) -> dict[Path, bytes]:
+    """Makes the three pictures of an image.
+
+    Args:
+        pixels: H×W×C.
+        label: Its class ids, H×W.
+        palette: Colours by class id, 256×3.
+        folders: Where the pictures go.
+
+    Returns:
+        PNG files, by folder.
+    """
+    return {
+        folders.label: png_of(label),
+        folders.pseudo_color: palette_png_of(label, palette),
+        folders.added: png_of(overlay(pixels, label, palette)),
+    }
 
 
 def predict_label(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -138,6 +139,7 @@ EXPORT = [
     ("--output_op softmax", {"output_op": "softmax"}),
     ("--output_op none --without_argmax", {"output_op": "none"}),
     ("--input_shape 1 3 16 24", {"input_shape": [1, 3, 16, 24]}),
+    ("--format legacy", {"model": "model.pdmodel", "params": "model.pdiparams"}),
 ]
 
 
@@ -287,6 +289,20 @@ def test_export_flags_are_written_into_deploy_yaml(
     assert outcome.status == 0, outcome.err
     deploy = yaml.safe_load((project.save_dir / "deploy.yaml").read_text())["Deploy"]
     assert {key: deploy[key] for key in expected} == expected
+
+
+def test_export_prints_each_comparison(project: Project) -> None:
+    outcome = project.run("export", "--format", "all")
+    assert outcome.status == 0, outcome.err
+    checks = [line.partition("[CHECK] ")[2] for line in outcome.out.splitlines() if "[CHECK]" in line]
+    images = ["random image 128×192", "random image 97×161", "picture 1 15×20", "picture 2 15×20"]
+    expected = [f"{name}, {image}" for name in ("paddle", "legacy", "onnx") for image in images]
+    assert [line.partition(":")[0] for line in checks] == expected
+    figures = re.compile(r".*: largest difference of logits \d\S* \(largest \d\S*\), equal labels 100\.0000%")
+    assert all(figures.fullmatch(line) for line in checks), checks
+    assert "Paddle2ONNX" not in outcome.out + outcome.err
+    deploy = yaml.safe_load((project.save_dir / "deploy.yaml").read_text())["Deploy"]
+    assert (deploy["legacy_model"], deploy["onnx"]) == ("legacy/model.pdmodel", "model.onnx")
 
 
 def test_a_model_path_may_be_a_folder(project: Project) -> None:
