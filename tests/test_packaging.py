@@ -76,11 +76,16 @@ def test_name_version_and_pythons(wheel: Path) -> None:
 
 def test_extras(wheel: Path) -> None:
     provided = set(metadata(wheel).get_all("Provides-Extra", []))
-    assert provided == {"cpu", "gpu", "deploy", "slim", "test"}
+    assert provided == {"cpu", "gpu", "deploy", "slim", "serving", "test"}
     assert "numpy" in needs(wheel)
     assert needs(wheel, "cpu") - needs(wheel) == {"paddlepaddle"}
     assert needs(wheel, "gpu") - needs(wheel) == {"paddlepaddle-gpu"}
-    assert {"pytest", "ruff", "mypy", "cityscapesScripts"} <= needs(wheel, "test")
+    assert {"onnxruntime", "openvino", "paddle2onnx"} <= needs(wheel, "deploy")
+    assert "fastapi" in needs(wheel, "serving")
+    tools = {"pytest", "ruff", "mypy", "cityscapesScripts"}
+    assert tools | needs(wheel, "deploy") | needs(wheel, "slim") | needs(wheel, "serving") <= needs(
+        wheel, "test"
+    )
 
 
 def test_requirements_are_those_of_the_cpu_installation(wheel: Path, root_dir: Path) -> None:

@@ -3,157 +3,161 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import IO
 
-import numpy as np
-import numpy.typing as npt
-import yaml
-
-# Run from a checkout, the package lies two folders up.
+# Run from a checkout, the packages lie two folders up.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from deploy.python import flags
+from deploy.python.description import DeployDescription, read_description
+from deploy.python.engines import make_engine
+from deploy.python.engines.base import Floats
+from deploy.python.exported_model import ExportedModel, Prepared
+from deploy.python.film import open_film, predict_video
+from deploy.python.images import first_inputs, predict_files, refuse_overwriting
+from deploy.python.stopwatch import Stopwatch
+from deploy.python.video import is_video, open_video
 from paddleseg import log, runtime
-from paddleseg.cli.common import EXIT_FAILED, EXIT_OK, run_program, select_device
-from paddleseg.cli.flags import Parser, positive_int
+from paddleseg.cli.common import EXIT_FAILED, EXIT_OK, refuse_launcher, run_program
+from paddleseg.cli.flags import refuse
 from paddleseg.cli.output import output_folder
-from paddleseg.data.transforms import Compose, Sample
-from paddleseg.engine.predictor import PredictionFolders, find_images, predict_images, preprocess
-from paddleseg.errors import ConfigError, DataError
-from paddleseg.inference import to_labels, undo_labels, undo_transforms
-from paddleseg.registry import TRANSFORMS
+from paddleseg.data.transforms import LimitLong, Resize, ResizeByLong, ResizeByShort
+from paddleseg.engine.predictor import PredictionFolders, find_images
 from paddleseg.visualise import color_map
 
-Labels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+__all__ = ["main"]
 
-
-class ExportedModel:
-    """A model written by ``export.py``, run by Paddle Inference.
-
-    Args:
-        config: Path of deploy.yaml.
-        device: Paddle's name of the device.
-        threads: CPU threads.
-
-    Raises:
-        ConfigError: deploy.yaml or a file that it names is missing or damaged.
-    """
-
-    def __init__(self, config: str, *, device: str, threads: int) -> None:
-        self.description = _read_description(Path(config))
-        self._transforms = _make_transforms(config, self.description["transforms"])
-        self._shape = list(self.description["input_shape"])
-        self._predictor = _make_predictor(Path(config), self.description, device, threads)
-        self._input = self._predictor.get_input_handle(self._predictor.get_input_names()[0])
-        self._output = self._predictor.get_output_handle(self._predictor.get_output_names()[0])
-
-    @property
-    def img_channels(self) -> int:
-        """Channels that the model takes."""
-        return int(self._shape[1])
-
-    def label_of(self, image: Sample) -> Labels:
-        """Class ids (H×W uint8, uint16 above 256 classes) of an image (pixels 0..255) at its own size.
-
-        Raises:
-            DataError: The model was exported for another size.
-        """
-        batch, undo = preprocess(image, self._transforms)
-        if any(fixed not in (-1, n) for fixed, n in zip(self._shape, batch.shape, strict=True)):
-            raise DataError(
-                f"{image.image_path}: the transforms make it {list(batch.shape)}, but the model was exported "
-                f"with --input_shape {' '.join(map(str, self._shape))}; add a Resize or Padding to that size "
-                "to the transforms in deploy.yaml, or export with -1 for any size"
-            )
-        self._input.copy_from_cpu(batch)
-        self._predictor.run()
-        output = self._output.copy_to_cpu()
-        if output.ndim == 3:  # the model ends in argmax: 1×H×W
-            dtype = np.uint8 if output.max() < 256 else np.uint16
-            return cast(Labels, undo_labels(output[0].astype(dtype), undo))
-        return to_labels(undo_transforms(output, undo))
-
-
-def _read_description(path: Path) -> dict[str, Any]:
-    try:
-        description = yaml.safe_load(path.read_text(encoding="utf-8"))["Deploy"]
-        missing = {"model", "params", "transforms", "input_shape"} - set(description)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError, KeyError) as error:
-        raise ConfigError(f"--config {path}: not a deploy.yaml of export.py ({error})") from error
-    if missing:
-        raise ConfigError(
-            f"--config {path}: Deploy lacks {', '.join(sorted(missing))}; export the model again"
-        )
-    for key in ("model", "params"):
-        if not (path.parent / description[key]).is_file():
-            raise ConfigError(f"--config {path}: Deploy.{key}: no file {path.parent / description[key]}")
-    return dict(description)
-
-
-def _make_transforms(config: str, blocks: list[dict[str, Any]]) -> Compose:
-    try:
-        options = [dict(block) for block in blocks]
-        return Compose([TRANSFORMS.get(one.pop("type"))(**one) for one in options])
-    except (TypeError, ValueError, KeyError) as error:
-        raise ConfigError(f"--config {config}: Deploy.transforms: {error}") from error
-
-
-def _make_predictor(config: Path, description: dict[str, Any], device: str, threads: int) -> Any:
-    from paddle import inference
-
-    files = [str(config.parent / description[key]) for key in ("model", "params")]
-    settings = inference.Config(*files)
-    settings.disable_glog_info()
-    if "gpu" in device:
-        settings.enable_use_gpu(256, 0)
-    else:
-        settings.disable_gpu()
-        settings.set_cpu_math_library_num_threads(threads)
-        # In Paddle 3.3.1 the first fails on bilinear interpolation, the second crashes on Conv + LeakyReLU.
-        for broken in ("onednn_placement_pass", "conv_activation_onednn_fuse_pass"):
-            settings.delete_pass(broken)
-    try:
-        return inference.create_predictor(settings)
-    except (RuntimeError, ValueError) as error:
-        raise ConfigError(f"--config {config}: Paddle cannot load the model: {error}") from error
+_RESIZING = (LimitLong, Resize, ResizeByLong, ResizeByShort)
+_WARM_UP_RUNS = 3
+_TUNING_IMAGES = 10
+_logger = log.get_logger(__name__)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the program. Returns 0, 1 if an image failed, 2 for an error that the user can fix."""
+    """Runs the program. Returns its exit status: 0, 1 if an image failed, 2 for an error, 130 for Ctrl-C."""
     return run_program(_main, argv)
 
 
 def _main(argv: Sequence[str]) -> int:
-    parser = Parser(prog="infer.py", description="Predict images with an exported model.")
-    parser.add_argument("--config", required=True, help="deploy.yaml written by export.py")
-    parser.add_argument("--image_path", required=True, help="an image, a folder, a .txt list or a glob")
-    parser.add_argument("--save_dir", default="./output", help="folder for the pictures")
-    parser.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto")
-    parser.add_argument(
-        "--cpu_threads", type=positive_int, default=None, help="default: the cores this process has"
-    )
-    args: argparse.Namespace = parser.parse_args(argv)
-    settings = runtime.configure(threads=args.cpu_threads)
-    runtime.import_framework()
-    log.setup()
-    device = select_device(args.device)
-    model = ExportedModel(args.config, device=device, threads=settings.threads)
-    images = find_images(args.image_path)
-    with output_folder(args.save_dir) as save_dir:
-        failed = predict_images(
-            model.label_of,
-            images,
-            PredictionFolders(save_dir),
-            img_channels=model.img_channels,
-            palette=color_map(256, palette=model.description.get("palette")),
-            progress=sys.stderr.isatty(),
+    args = flags.parse(argv)
+    refuse_launcher("infer.py")
+    film_output = sys.stdout
+    with contextlib.ExitStack() as stack:
+        if args.video_out == "-":  # the standard output is the film, so the log goes beside it
+            stack.enter_context(contextlib.redirect_stdout(sys.stderr))
+        log.setup()
+        description = read_description(Path(args.config))
+        run = _Run(args, description)
+        return run.video(film_output.buffer) if is_video(args.image_path) else run.images()
+
+
+class _Run:
+    """What images and video share."""
+
+    def __init__(self, args: argparse.Namespace, description: DeployDescription) -> None:
+        self._args, self._description = args, description
+        self._options = flags.inference_of(args)
+        self._palette = color_map(256, args.custom_color, palette=description.palette)
+        # For Paddle, before it is imported; in a process that has it already the flag counts all the same.
+        settings = runtime.configure(threads=args.cpu_threads)
+        self._threads = args.cpu_threads or settings.threads
+        self._stopwatch = Stopwatch()
+
+    def images(self) -> int:
+        args = self._args
+        refuse(args.video_out is not None, "--video_out", "--image_path is no video; leave it out")
+        files = find_images(args.image_path)
+        folders = PredictionFolders(Path(args.save_dir))
+        refuse_overwriting(files, folders)
+        count = (
+            _TUNING_IMAGES if args.enable_auto_tune else 1 if args.engine == "auto" or args.benchmark else 0
         )
-    log.get_logger(__name__).info(
-        f"[DONE] {len(images) - len(failed)} of {len(images)} images; results in {args.save_dir}"
-    )
-    return EXIT_FAILED if failed else EXIT_OK
+        inputs = first_inputs(self._description, files, count=count)
+        model = self._load(inputs)
+        self._warm_up(model, inputs)
+        with output_folder(args.save_dir):
+            failed = predict_files(
+                model,
+                files,
+                folders,
+                batch_size=args.batch_size,
+                palette=self._palette,
+                progress=sys.stderr.isatty(),
+                stopwatch=self._stopwatch,
+            )
+        self._report(model)
+        _logger.info(f"[DONE] {len(files) - len(failed)} of {len(files)} images; results in {args.save_dir}")
+        return EXIT_FAILED if failed else EXIT_OK
+
+    def video(self, output: IO[bytes]) -> int:
+        args = self._args
+        with open_video(args.image_path) as video, contextlib.ExitStack() as stack:
+            model = self._load([])
+            if args.video_out is None or args.label_frames:
+                stack.enter_context(output_folder(args.save_dir))
+            target = args.video_out or str(Path(args.save_dir) / f"{video.stem}.mp4")
+            film = stack.enter_context(open_film(target, rate=video.rate, output=output))
+            labels = Path(args.save_dir) / "label" / video.stem if args.label_frames else None
+            count = predict_video(
+                model,
+                video,
+                film,
+                palette=self._palette,
+                batch_size=args.batch_size,
+                label_folder=labels,
+                progress=sys.stderr.isatty(),
+                stopwatch=self._stopwatch,
+            )
+        self._report(model)
+        _logger.info(f"[DONE] {count} frames at {video.rate:g} a second; the film is {target}")
+        return EXIT_OK
+
+    def _load(self, inputs: Sequence[Floats]) -> ExportedModel:
+        args = self._args
+        engine = make_engine(
+            self._description,
+            engine=args.engine,
+            device=args.device,
+            threads=self._threads,
+            precision=args.precision,
+            paddle=flags.paddle_of(args),
+            samples=inputs,
+        )
+        model = ExportedModel(self._description, engine, options=self._options)
+        if self._description.output_op == "argmax" and _resizes(self._description):
+            _logger.info(
+                "the images are resized and the model gives class ids, which can only be brought back to the "
+                "nearest pixel: along borders they differ from predict.py's; export with --output_op none "
+                "for the same"
+            )
+        _logger.info(f"[RUN] engine: {engine.name} in {args.precision}; CPU threads: {self._threads}")
+        return model
+
+    def _warm_up(self, model: ExportedModel, inputs: Sequence[Floats]) -> None:
+        if self._args.benchmark and inputs:
+            for _ in range(_WARM_UP_RUNS):
+                model.run([Prepared(inputs[0], [])] * self._args.batch_size)
+        self._stopwatch.restart()
+
+    def _report(self, model: ExportedModel) -> None:
+        if not self._args.benchmark:
+            return
+        args = self._args
+        facts = (
+            f"model_name: {args.model_name or '-'}, engine: {model.engine.name}, "
+            f"precision: {args.precision}, device: {args.device}, "
+            f"cpu_threads: {self._threads}, batch_size: {args.batch_size}"
+        )
+        for line in (facts, *self._stopwatch.report()):
+            _logger.info(f"[BENCHMARK] {line}")
+
+
+def _resizes(description: DeployDescription) -> bool:
+    return any(isinstance(step, _RESIZING) for step in description.transforms.transforms)
 
 
 if __name__ == "__main__":

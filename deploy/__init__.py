@@ -1,0 +1,1 @@
+"""Running exported models: Python programs, a service and a C++ program."""

@@ -1,0 +1,62 @@
+"""OpenVINO."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from deploy.python.description import DeployDescription
+from deploy.python.engines.base import EngineOptions, Floats, Output, unreadable
+from paddleseg.errors import DeviceError
+
+__all__ = ["OpenVinoEngine"]
+
+
+class OpenVinoEngine:
+    """Runs ``model.onnx``, or the quantised one, on the CPU.
+
+    Args:
+        description: The model.
+        options: How it shall run.
+        samples: Not needed.
+
+    Raises:
+        ConfigError: The file is damaged.
+        DeviceError: The processor lacks the precision.
+    """
+
+    name = "openvino"
+
+    def __init__(
+        self, description: DeployDescription, options: EngineOptions, samples: Sequence[Floats] = ()
+    ) -> None:
+        import openvino
+
+        core = openvino.Core()
+        if options.precision == "bf16" and "BF16" not in core.get_property(
+            "CPU", "OPTIMIZATION_CAPABILITIES"
+        ):
+            raise DeviceError(
+                "--precision bf16: this processor has no bf16 instructions (avx512_bf16 or amx_bf16), which "
+                "makes it slower and less exact than fp32; use --precision fp32 or int8"
+            )
+        file = description.int8 if options.precision == "int8" else description.onnx
+        assert file is not None
+        settings = {
+            # By itself it computes in bf16 wherever the processor can.
+            "INFERENCE_PRECISION_HINT": "bf16" if options.precision == "bf16" else "f32",
+            "INFERENCE_NUM_THREADS": options.threads,
+            "PERFORMANCE_HINT": "LATENCY",
+        }
+        data = description.read(file)
+        try:
+            self._model = core.compile_model(core.read_model(model=data), "CPU", settings)
+        except (RuntimeError, ValueError, TypeError) as error:
+            raise unreadable(description, "OpenVINO", error) from error
+        self._request = self._model.create_infer_request()
+
+    def run(self, batch: Floats) -> Output:
+        results = self._request.infer([batch], share_inputs=True, share_outputs=True)
+        # The request's next run writes into the same memory.
+        return np.array(results[self._model.output(0)])

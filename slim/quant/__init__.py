@@ -1,0 +1,1 @@
+"""Quantisation after training: eight-bit weights and activations."""
