@@ -48,20 +48,23 @@ def _main(argv: Sequence[str]) -> int:
     config = read_checked_config(args, required=("model",), parts=("model",))
     from paddleseg.config.consistency import input_channels
     from paddleseg.config.record import write_run_record
-    from paddleseg.engine.exporter import deploy_description, deployed_pictures, export_model
+    from paddleseg.engine.exporter import deploy_description, deployed_pictures, export_model, resizes
 
     logger = log.get_logger(__name__)
     logger.info(f"[RUN] device: {device}; {settings.describe()}")
     model = load_model(config, args)
     channels = input_channels(config)
     _check_shape(args.input_shape, channels)
+    description = deploy_description(config)
+    if output_op is None:
+        output_op = _default_output_op(resizes=resizes(config))
     with output_folder(args.save_dir) as save_dir:
         agreements = export_model(
             model,
             save_dir,
             output_op=output_op,
             input_shape=args.input_shape or (-1, channels, -1, -1),
-            description=deploy_description(config),
+            description=description,
             file_format=args.format,
             pictures=deployed_pictures(config),
         )
@@ -106,7 +109,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         "--output_op",
         choices=("argmax", "softmax", "none"),
         default=None,
-        help="what the model returns; default argmax",
+        help="what the model returns; default argmax, or none (logits) where the transforms resize",
     )
     parser.add_argument("--without_argmax", action="store_true", help="the same as --output_op none")
     parser.add_argument("--with_softmax", action="store_true", help="with --without_argmax: probabilities")
@@ -114,8 +117,8 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     return parser.parse(argv)
 
 
-def _output_op(args: argparse.Namespace) -> OutputOp:
-    """Joins PaddleSeg's ``--output_op`` with the two flags of CCNet_paddle."""
+def _output_op(args: argparse.Namespace) -> OutputOp | None:
+    """Joins PaddleSeg's ``--output_op`` with the two flags of CCNet_paddle; None where nothing is said."""
     legacy: OutputOp | None = None
     if args.without_argmax:
         legacy = "softmax" if args.with_softmax else "none"
@@ -126,7 +129,17 @@ def _output_op(args: argparse.Namespace) -> OutputOp:
             f"--output_op {args.output_op} contradicts --without_argmax / --with_softmax, which mean "
             f"--output_op {legacy}; give one of them"
         )
-    return args.output_op or legacy or "argmax"
+    return args.output_op or legacy
+
+
+def _default_output_op(*, resizes: bool) -> OutputOp:
+    if not resizes:
+        return "argmax"
+    log.get_logger(__name__).info(
+        "[RUN] --output_op none: the transforms resize, and only scores can be brought back to the image's "
+        "size as predict.py does it; --output_op argmax exports class ids all the same"
+    )
+    return "none"
 
 
 def _check_shape(shape: list[int] | None, channels: int) -> None:

@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import paddle
 import yaml
 from paddle import nn
 
 from paddleseg.build import build_transforms, dataset_facts
 from paddleseg.config.config import Config
-from paddleseg.config.consistency import class_count
-from paddleseg.data.transforms import Compose, refuse_training_transforms
+from paddleseg.config.consistency import class_count, input_channels
+from paddleseg.data.transforms import Compose, Sample, refuse_training_transforms
 from paddleseg.engine.export_check import (
     Agreement,
     ExportError,
@@ -42,6 +43,7 @@ __all__ = [
     "deploy_description",
     "deployed_pictures",
     "export_model",
+    "resizes",
 ]
 
 FileFormat = Literal["paddle", "legacy", "onnx", "all"]
@@ -242,6 +244,18 @@ def deployed_pictures(config: Config) -> list[Floats]:
         reason = str(error).splitlines()[0]
         _logger.info(f"[CHECK] random images alone, no pictures of val_dataset: {reason}")
         return []
+
+
+def resizes(config: Config) -> bool:
+    """Whether the deployed transforms change an image's size other than by padding.
+
+    Args:
+        config: Checked configuration.
+    """
+    transforms = Compose(build_transforms(config, _transforms_block(config)))
+    blank = np.zeros((64, 96, input_channels(config)), np.float32)
+    undo = transforms(Sample(blank), np.random.default_rng(0)).undo
+    return any(step.kind == "resize" for step in undo)
 
 
 def _transforms_block(config: Config) -> str:

@@ -140,6 +140,7 @@ EXPORT = [
     ("--output_op none --without_argmax", {"output_op": "none"}),
     ("--input_shape 1 3 16 24", {"input_shape": [1, 3, 16, 24]}),
     ("--format legacy", {"model": "model.pdmodel", "params": "model.pdiparams"}),
+    ('--opts val_dataset.transforms=[{"type":"Resize"},{"type":"Normalize"}]', {"output_op": "none"}),
 ]
 
 
