@@ -40,10 +40,10 @@ deploy = [*onnx, "openvino>=2026.4,<2026.5", "paddle2onnx>=2.1,<2.2"]
 # ONNX Runtime's quantisation imports ml_dtypes without saying so.
 slim = [*onnx, "ml_dtypes>=0.5,<0.7"]
 serving = [
-    "fastapi>=0.165,<1",
+    "fastapi>=0.162,<1",
     "h11>=0.16,<1",
     "prometheus-client>=0.26,<1",
-    "python-multipart>=0.0.34,<0.1",
+    "python-multipart>=0.0.32,<0.1",
     "uvicorn>=0.54,<1",
 ]
 readme = ROOT / "README.md"

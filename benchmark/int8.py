@@ -57,7 +57,8 @@ def main() -> None:
 def accuracy(description: DeployDescription, engines: list[Engine], val_list: str) -> str:
     """Cells of a row: both models over labelled pictures."""
     classes = description.num_classes
-    assert classes is not None
+    if classes is None:
+        sys.exit(f"{description.path}: num_classes is missing; export the model again")
     fp32, int8 = (ExportedModel(description, engine) for engine in engines)
     channels = fp32.img_channels
     pictures = labelled_pictures(val_list, num_classes=classes, channels=channels, ignore_index=255)

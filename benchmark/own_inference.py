@@ -91,7 +91,7 @@ def prepare(args: argparse.Namespace) -> None:
     np.save(args.folder / "image.npy", image)
     np.save(args.folder / "labels.npy", labels.astype(np.int32))
     (args.folder / "calibration").mkdir()
-    pixels = (image[0].transpose(1, 2, 0) * 127.5 + 127.5).clip(0, 255).astype(np.uint8)
+    pixels = (random_image(args.size, 3)[0].transpose(1, 2, 0) * 127.5 + 127.5).clip(0, 255).astype(np.uint8)
     cv2.imwrite(str(args.folder / "calibration" / "image.png"), np.ascontiguousarray(pixels[..., ::-1]))
     print(json.dumps({"flops": measure_cost(model, image.shape).flops}))
 

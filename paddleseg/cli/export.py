@@ -48,7 +48,13 @@ def _main(argv: Sequence[str]) -> int:
     config = read_checked_config(args, required=("model",), parts=("model",))
     from paddleseg.config.consistency import input_channels
     from paddleseg.config.record import write_run_record
-    from paddleseg.engine.exporter import deploy_description, deployed_pictures, export_model, resizes
+    from paddleseg.data.transforms import resizes
+    from paddleseg.engine.exporter import (
+        deploy_description,
+        deployed_pictures,
+        deployed_transforms,
+        export_model,
+    )
 
     logger = log.get_logger(__name__)
     logger.info(f"[RUN] device: {device}; {settings.describe()}")
@@ -57,7 +63,7 @@ def _main(argv: Sequence[str]) -> int:
     _check_shape(args.input_shape, channels)
     description = deploy_description(config)
     if output_op is None:
-        output_op = _default_output_op(resizes=resizes(config))
+        output_op = _default_output_op(resized=resizes(deployed_transforms(config)))
     with output_folder(args.save_dir) as save_dir:
         agreements = export_model(
             model,
@@ -132,8 +138,8 @@ def _output_op(args: argparse.Namespace) -> OutputOp | None:
     return args.output_op or legacy
 
 
-def _default_output_op(*, resizes: bool) -> OutputOp:
-    if not resizes:
+def _default_output_op(*, resized: bool) -> OutputOp:
+    if not resized:
         return "argmax"
     log.get_logger(__name__).info(
         "[RUN] --output_op none: the transforms resize, and only scores can be brought back to the image's "

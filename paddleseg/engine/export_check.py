@@ -11,7 +11,7 @@ import numpy.typing as npt
 import paddle
 from paddle import nn
 
-from paddleseg.build import build_dataset, build_transforms
+from paddleseg.build import build_dataset
 from paddleseg.config.config import Config
 from paddleseg.data.images import read_image
 from paddleseg.data.transforms import Compose, Sample
@@ -28,8 +28,8 @@ __all__ = [
     "Probe",
     "Run",
     "compare",
+    "first_pictures",
     "make_probes",
-    "pictures_of",
 ]
 
 OutputOp = Literal["argmax", "softmax", "none"]
@@ -198,12 +198,12 @@ def _agreement(outcome: Outcome, probe: Probe, file_format: str) -> Agreement:
     return Agreement(file_format, probe.name, probe.size, difference, largest, share)
 
 
-def pictures_of(config: Config, transforms_block: str) -> list[Floats]:
+def first_pictures(config: Config, transforms: Compose) -> list[Floats]:
     """Reads the first pictures of ``val_dataset`` as the deployed model will get them.
 
     Args:
         config: Checked configuration.
-        transforms_block: Whose transforms are deployed: ``"val_dataset"`` or ``"export"``.
+        transforms: Those of the deployed model.
 
     Returns:
         Up to three, C×H×W float32.
@@ -215,7 +215,6 @@ def pictures_of(config: Config, transforms_block: str) -> list[Floats]:
     if config.tree.get("val_dataset") is None:
         raise ConfigError("there is no val_dataset")
     dataset: Any = build_dataset(config, "val")
-    transforms = Compose(build_transforms(config, transforms_block))
     pictures = []
     for pair in dataset.files[:_PICTURES]:
         pixels = read_image(pair.image, dataset.img_channels)

@@ -10,23 +10,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import paddle
 import yaml
 from paddle import nn
 
 from paddleseg.build import build_transforms, dataset_facts
 from paddleseg.config.config import Config
-from paddleseg.config.consistency import class_count, input_channels
-from paddleseg.data.transforms import Compose, Sample, refuse_training_transforms
+from paddleseg.config.consistency import class_count
+from paddleseg.data.transforms import Compose, refuse_training_transforms
 from paddleseg.engine.export_check import (
     Agreement,
     ExportError,
     Floats,
     OutputOp,
     compare,
+    first_pictures,
     make_probes,
-    pictures_of,
 )
 from paddleseg.engine.onnx_export import OnnxModel, onnx_versions, require_onnx_packages, write_onnx
 from paddleseg.engine.static_export import StaticModel, write_static
@@ -35,19 +34,17 @@ from paddleseg.log import get_logger
 from paddleseg.version import __version__
 
 __all__ = [
-    "FORMATS",
     "Agreement",
     "ExportError",
     "FileFormat",
     "OutputOp",
     "deploy_description",
     "deployed_pictures",
+    "deployed_transforms",
     "export_model",
-    "resizes",
 ]
 
 FileFormat = Literal["paddle", "legacy", "onnx", "all"]
-FORMATS: tuple[FileFormat, ...] = ("paddle", "legacy", "onnx", "all")
 
 _logger = get_logger(__name__)
 
@@ -215,7 +212,7 @@ def deploy_description(config: Config) -> dict[str, Any]:
     block = _transforms_block(config)
     transforms = (tree.get(block) or {}).get("transforms") or [{"type": "Normalize"}]
     try:
-        refuse_training_transforms(Compose(build_transforms(config, block)), "in a deployed model")
+        refuse_training_transforms(deployed_transforms(config), "in a deployed model")
     except ValueError as error:
         raise ConfigError(f"{block}.{error}") from error
     class_names, palette = dataset_facts(config)
@@ -239,23 +236,20 @@ def deployed_pictures(config: Config) -> list[Floats]:
         Up to three, C×H×W float32.
     """
     try:
-        return pictures_of(config, _transforms_block(config))
+        return first_pictures(config, deployed_transforms(config))
     except (ConfigError, DataError) as error:
         reason = str(error).splitlines()[0]
         _logger.info(f"[CHECK] random images alone, no pictures of val_dataset: {reason}")
         return []
 
 
-def resizes(config: Config) -> bool:
-    """Whether the deployed transforms change an image's size other than by padding.
+def deployed_transforms(config: Config) -> Compose:
+    """The transforms that a deployed model's images go through.
 
     Args:
-        config: Checked configuration.
+        config: Checked configuration. ``export.transforms`` come before those of ``val_dataset``.
     """
-    transforms = Compose(build_transforms(config, _transforms_block(config)))
-    blank = np.zeros((64, 96, input_channels(config)), np.float32)
-    undo = transforms(Sample(blank), np.random.default_rng(0)).undo
-    return any(step.kind == "resize" for step in undo)
+    return Compose(build_transforms(config, _transforms_block(config)))
 
 
 def _transforms_block(config: Config) -> str:

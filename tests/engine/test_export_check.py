@@ -11,8 +11,10 @@ import paddle
 import pytest
 from paddle import nn
 
+from paddleseg.build import build_transforms
 from paddleseg.config.config import Config
-from paddleseg.engine.export_check import ExportError, Outcome, Probe, compare, make_probes, pictures_of
+from paddleseg.data.transforms import Compose
+from paddleseg.engine.export_check import ExportError, Outcome, Probe, compare, first_pictures, make_probes
 from paddleseg.errors import ConfigError, DataError
 
 ANY = (None, 3, None, None)
@@ -129,9 +131,11 @@ def test_another_size_is_an_error(probe: Probe) -> None:
 
 def test_pictures_come_through_the_deployed_transforms(make_config: Callable[..., Config]) -> None:
     config = make_config(export={"transforms": [{"type": "Resize", "target_size": [32, 16]}]})
-    assert [one.shape for one in pictures_of(config, "export")] == [(3, 16, 32)] * 3
+    assert [one.shape for one in first_pictures(config, Compose(build_transforms(config, "export")))] == [
+        (3, 16, 32)
+    ] * 3
     # Padding to 80×64, then Normalize.
-    padded = pictures_of(config, "val_dataset")
+    padded = first_pictures(config, Compose(build_transforms(config, "val_dataset")))
     assert [one.shape for one in padded] == [(3, 64, 80)] * 3
     assert np.abs(padded[0]).max() <= 1
 
@@ -140,7 +144,7 @@ def test_pictures_that_are_not_there(make_config: Callable[..., Config], tmp_pat
     config = make_config()
     config.set("val_dataset", None, "--test")
     with pytest.raises(ConfigError, match="no val_dataset"):
-        pictures_of(config, "val_dataset")
+        first_pictures(config, Compose(build_transforms(config, "val_dataset")))
     config = make_config(f"val_dataset.val_path={tmp_path / 'missing.txt'}")
     with pytest.raises(DataError, match=r"missing\.txt"):
-        pictures_of(config, "val_dataset")
+        first_pictures(config, Compose(build_transforms(config, "val_dataset")))

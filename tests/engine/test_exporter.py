@@ -23,7 +23,6 @@ from paddleseg.engine.exporter import (
     deploy_description,
     deployed_pictures,
     export_model,
-    resizes,
 )
 from paddleseg.engine.onnx_export import OnnxModel, write_onnx
 from paddleseg.engine.static_export import StaticModel, write_static
@@ -208,21 +207,6 @@ def test_deploy_yaml_says_how_to_use_the_model(
 def test_export_transforms_come_before_those_of_validation(make_config: Callable[..., Config]) -> None:
     config = make_config(export={"transforms": [{"type": "Resize", "target_size": [8, 8]}]})
     assert deploy_description(config)["transforms"] == [{"type": "Resize", "target_size": [8, 8]}]
-
-
-@pytest.mark.parametrize(
-    ("step", "expected"),
-    [
-        ("{type: Resize, target_size: [24, 16]}", True),
-        ("{type: ResizeByShort, short_size: 32}", True),
-        ("{type: Padding, target_size: [128, 128]}", False),
-    ],
-)
-def test_resizing_transforms_are_told_from_the_rest(
-    make_config: Callable[..., Config], step: str, expected: bool
-) -> None:
-    config = make_config(f"val_dataset.transforms=[{step}, {{type: Normalize}}]")
-    assert resizes(config) is expected
 
 
 @pytest.mark.parametrize("block", ["export", "val_dataset"])

@@ -1,6 +1,11 @@
 """Transforms of images and labels: NumPy and OpenCV only. Importing this fills ``registry.TRANSFORMS``."""
 
-from paddleseg.data.transforms.compose import Compose, is_invertible, refuse_training_transforms
+from paddleseg.data.transforms.compose import (
+    Compose,
+    is_invertible,
+    refuse_training_transforms,
+    resizes,
+)
 from paddleseg.data.transforms.geometric import Padding, RandomHorizontalFlip, RandomPaddingCrop
 from paddleseg.data.transforms.photometric import Normalize, RandomDistort
 from paddleseg.data.transforms.resizing import (
@@ -29,4 +34,5 @@ __all__ = [
     "Undo",
     "is_invertible",
     "refuse_training_transforms",
+    "resizes",
 ]

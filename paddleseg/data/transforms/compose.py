@@ -8,7 +8,7 @@ import numpy as np
 
 from paddleseg.data.transforms.sample import Sample, Transform
 
-__all__ = ["Compose", "is_invertible", "refuse_training_transforms"]
+__all__ = ["Compose", "is_invertible", "refuse_training_transforms", "resizes"]
 
 
 class Compose:
@@ -35,6 +35,16 @@ def is_invertible(transform: Transform) -> bool:
     if isinstance(transform, Compose):
         return all(is_invertible(part) for part in transform.transforms)
     return getattr(transform, "invertible", True)
+
+
+def resizes(transform: Transform) -> bool:
+    """True for a transform whose class says, with ``resizes = True``, that it can change an image's scale.
+
+    Class ids can only be brought back through it to the nearest pixel; scores can be interpolated.
+    """
+    if isinstance(transform, Compose):
+        return any(resizes(part) for part in transform.transforms)
+    return getattr(transform, "resizes", False)
 
 
 def refuse_training_transforms(transforms: Compose, use: str) -> None:

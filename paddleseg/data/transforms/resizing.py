@@ -46,6 +46,8 @@ class Resize:
         ValueError: A parameter is out of range.
     """
 
+    resizes = True
+
     def __init__(
         self,
         target_size: Sequence[int] = (512, 512),
@@ -81,6 +83,8 @@ class ResizeByLong:
         ValueError: ``long_size`` is not a positive whole number.
     """
 
+    resizes = True
+
     def __init__(self, long_size: int) -> None:
         self.long_size = check_integer("long_size", long_size)
 
@@ -99,6 +103,8 @@ class ResizeByShort:
     Raises:
         ValueError: A parameter is not a positive whole number.
     """
+
+    resizes = True
 
     def __init__(self, short_size: int | Sequence[int], max_size: float | None = None) -> None:
         sizes = short_size if isinstance(short_size, list | tuple) else [short_size]
@@ -126,6 +132,8 @@ class LimitLong:
     Raises:
         ValueError: A limit is not a positive whole number, or min_long is above max_long.
     """
+
+    resizes = True
 
     def __init__(self, max_long: int | None = None, min_long: int | None = None) -> None:
         self.max_long = None if max_long is None else check_integer("max_long", max_long)
@@ -156,6 +164,8 @@ class ResizeStepScaling:
     Raises:
         ValueError: A factor is not positive, the step is negative, or the range is empty.
     """
+
+    resizes = True
 
     def __init__(
         self, min_scale_factor: float = 0.75, max_scale_factor: float = 1.25, scale_step_size: float = 0.25

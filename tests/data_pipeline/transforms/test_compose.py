@@ -5,7 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from paddleseg.data.transforms import Compose, Padding, RandomPaddingCrop, Resize, Sample, is_invertible
+from paddleseg.data.transforms import (
+    Compose,
+    LimitLong,
+    Padding,
+    RandomPaddingCrop,
+    Resize,
+    Sample,
+    is_invertible,
+    resizes,
+)
 
 
 def add_one(sample: Sample, rng: np.random.Generator) -> Sample:
@@ -60,3 +69,18 @@ def test_steps_to_undo_add_up(rng: np.random.Generator) -> None:
 )
 def test_whether_a_prediction_can_be_brought_back(transform: object, invertible: bool) -> None:
     assert is_invertible(transform) is invertible
+
+
+@pytest.mark.parametrize(
+    ("transform", "expected"),
+    [
+        (Resize([4, 4]), True),
+        (LimitLong(max_long=1000), True),  # it does, whatever it makes of one image
+        (Padding([4, 4]), False),
+        (add_one, False),
+        (Compose([Padding([8, 8]), Compose([Resize([4, 4])])]), True),
+        (Compose([]), False),
+    ],
+)
+def test_whether_the_scale_can_change(transform: object, expected: bool) -> None:
+    assert resizes(transform) is expected
