@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +20,7 @@ from paddleseg.cli.flags import Parser, non_empty, positive_int, refuse
 from paddleseg.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
-    from paddleseg.engine.predictor import ImageFile
+    from paddleseg.data.transforms import Sample
     from slim.quant.comparison import Comparison
     from slim.quant.quantise import Quantised
 
@@ -44,8 +44,10 @@ def _main(argv: Sequence[str]) -> int:
     log.setup()
     description = _read(Path(args.config))
     from slim.quant.calibration import CalibrationPictures, find_pictures, spread
+    from slim.quant.comparison import unlabelled_pictures
     from slim.quant.quantise import input_name_of, quantise, save_beside
 
+    labelled = _labelled(description, args)
     used, others = spread(find_pictures(args.calibration), count)
     pictures = CalibrationPictures(description, used, input_name=input_name_of(description))
     model = quantise(description, pictures, method=args.method, reduce_range=args.reduce_range)
@@ -53,8 +55,15 @@ def _main(argv: Sequence[str]) -> int:
         f"calibrated on {len(used)} pictures ({args.method}); {len(model.parts.quantised)} nodes in 8 bits; "
         f"in float: attention, {', '.join(model.parts.in_float) or 'no convolution'}"
     )
-    comparison = _compare(description, model, (others or used)[:_COMPARED], args, settings.threads)
-    _report(comparison, settings.threads)
+    unlabelled = unlabelled_pictures((others or used)[:_COMPARED], channels=description.input_shape[1])
+    comparison = _compare(
+        description,
+        model,
+        unlabelled if labelled is None else labelled,
+        ignore_index=args.ignore_index,
+        threads=settings.threads,
+    )
+    _report(comparison, settings.threads, again=labelled is None and not others)
     target = save_beside(description, model)
     _logger.info(f"[DONE] {target}; run it with deploy/python/infer.py --precision int8")
     return EXIT_OK
@@ -137,30 +146,35 @@ def _read(path: Path) -> DeployDescription:
     return description
 
 
+def _labelled(description: DeployDescription, args: argparse.Namespace) -> Iterable[Sample] | None:
+    """The pictures of --val_list, None where it is not given."""
+    from slim.quant.comparison import labelled_pictures
+
+    if args.val_list is None:
+        return None
+    return labelled_pictures(
+        args.val_list,
+        num_classes=description.num_classes,
+        channels=description.input_shape[1],
+        ignore_index=args.ignore_index,
+    )
+
+
 def _compare(
     description: DeployDescription,
     model: Quantised,
-    images: Sequence[ImageFile],
-    args: argparse.Namespace,
+    pictures: Iterable[Sample],
+    *,
+    ignore_index: int,
     threads: int,
 ) -> Comparison:
-    """Compares before anything is written, on labelled pictures where they are given."""
+    """Compares before anything is written."""
     import tempfile
 
     from deploy.python.engines import make_engine
     from deploy.python.exported_model import ExportedModel
-    from slim.quant.comparison import compare, labelled_pictures, unlabelled_pictures
+    from slim.quant.comparison import compare
 
-    channels = description.input_shape[1]
-    if args.val_list is None:
-        pictures = unlabelled_pictures(images, channels=channels)
-    else:
-        pictures = labelled_pictures(
-            args.val_list,
-            num_classes=description.num_classes,
-            channels=channels,
-            ignore_index=args.ignore_index,
-        )
     with tempfile.TemporaryDirectory(prefix="ptq-") as folder:
         file = Path(folder, "model_int8.onnx")
         file.write_bytes(model.data)
@@ -174,13 +188,15 @@ def _compare(
             (both[0], both[1]),
             pictures,
             num_classes=description.num_classes or 1,
-            ignore_index=args.ignore_index,
+            ignore_index=ignore_index,
         )
 
 
-def _report(comparison: Comparison, threads: int) -> None:
+def _report(comparison: Comparison, threads: int, *, again: bool) -> None:
+    """Logs the figures; ``again`` says that the pictures were those of the calibration."""
+    which = "of the calibration pictures (there are no others)" if again else "pictures"
     _logger.info(
-        f"int8 against fp32 on {comparison.pictures} pictures: equal labels {comparison.equal_labels:.2%}, "
+        f"int8 against fp32 on {comparison.pictures} {which}: equal labels {comparison.equal_labels:.2%}, "
         f"{comparison.speed:.2f} times the speed (ONNX Runtime, {threads} threads)"
     )
     if comparison.miou is not None:

@@ -24,13 +24,9 @@ from paddleseg.files import replace_file, write_whole
 from slim.quant.calibration import CalibrationPictures
 from slim.quant.float_parts import Parts, choose_parts
 
-__all__ = ["METHODS", "Quantised", "input_name_of", "quantise", "save_beside"]
+__all__ = ["Quantised", "input_name_of", "quantise", "save_beside"]
 
-METHODS = {
-    "minmax": CalibrationMethod.MinMax,
-    "entropy": CalibrationMethod.Entropy,
-    "percentile": CalibrationMethod.Percentile,
-}
+_METHODS = {method.name.lower(): method for method in CalibrationMethod}
 _FILE = "model_int8.onnx"
 _LEAST_OPSET = 13  # the first in which each channel can have a scale of its own
 _ERRORS_ONLY = 3
@@ -58,7 +54,7 @@ def quantise(
     Args:
         description: The exported model; :attr:`~DeployDescription.onnx` must be there.
         pictures: What the ranges of activations are measured on.
-        method: How: a key of :data:`METHODS`.
+        method: How: ``"minmax"``, ``"entropy"`` or another of ONNX Runtime's ways, in small letters.
         reduce_range: Seven-bit weights, for processors whose eight-bit products overflow (without VNNI).
 
     Returns:
@@ -84,7 +80,7 @@ def quantise(
                 target,
                 pictures,
                 quant_format=QuantFormat.QDQ,
-                calibrate_method=METHODS[method],
+                calibrate_method=_METHODS[method],
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
                 per_channel=True,
@@ -99,6 +95,8 @@ def quantise(
 def save_beside(description: DeployDescription, model: Quantised) -> Path:
     """Writes the quantised model beside the float one and enters it into deploy.yaml.
 
+    Whenever the process ends, deploy.yaml names a quantised model that fits its checksum, or none.
+
     Args:
         description: The exported model.
         model: Its quantised form.
@@ -107,22 +105,30 @@ def save_beside(description: DeployDescription, model: Quantised) -> Path:
         The file written.
 
     Raises:
-        OutputError: A file cannot be written; an earlier pair of files is untouched.
+        OutputError: A file cannot be written. An earlier quantised model is untouched, or no longer in
+            deploy.yaml where the disk fails late.
     """
     target = description.path.parent / _FILE
     tree = yaml.safe_load(description.path.read_text(encoding="utf-8"))
     deploy: dict[str, Any] = tree["Deploy"]
+    deploy.pop("int8", None)
+    checksums = {name: value for name, value in (deploy.get("checksums") or {}).items() if name != _FILE}
+    deploy["checksums"] = checksums
+    without = _yaml_bytes(tree)
     deploy["int8"] = _FILE
-    checksum = f"sha256:{hashlib.sha256(model.data).hexdigest()}"
-    deploy["checksums"] = {**(deploy.get("checksums") or {}), _FILE: checksum}
-    text = yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
+    deploy["checksums"] = {**checksums, _FILE: f"sha256:{hashlib.sha256(model.data).hexdigest()}"}
 
-    def write(part: Path) -> None:
-        # The description first, under another name: what can fail, fails before either file is replaced.
-        part.write_text(text, encoding="utf-8")
-        write_whole(target, model.data)
+    # Both files under other names first: a full disk is noticed before anything is replaced. Then deploy.yaml
+    # without the earlier model, the new model, and deploy.yaml with it take their places.
+    def write_description(part: Path) -> None:
+        part.write_bytes(_yaml_bytes(tree))
+        replace_file(target, write_model)
 
-    replace_file(description.path, write)
+    def write_model(part: Path) -> None:
+        part.write_bytes(model.data)
+        write_whole(description.path, without)
+
+    replace_file(description.path, write_description)
     return target
 
 
@@ -136,6 +142,10 @@ def input_name_of(description: DeployDescription) -> str:
     with _as_config_error(description):
         graph = onnx.load_from_string(description.read(description.onnx)).graph
         return str(graph.input[0].name)
+
+
+def _yaml_bytes(tree: dict[str, Any]) -> bytes:
+    return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True).encode("utf-8")
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,38 @@ def test_what_is_reported(tmp_path: Path, pictures: Path, capsys: pytest.Capture
     assert "int8 against fp32 on 6 pictures: equal labels " in told
     assert "mIoU 0." in told
     assert "Collecting" not in told  # ONNX Runtime's own chatter
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [("2", "fp32 on 4 pictures:"), ("6", "fp32 on 6 of the calibration pictures (there are no others):")],
+)
+def test_pictures_that_were_calibrated_on_are_told(
+    tmp_path: Path, pictures: Path, count: str, expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(write_export(tmp_path), pictures, "--count", count) == 0
+    assert expected in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("listed", "message"), [("MISSING.txt", "no such list file"), ("list.txt", "does not say num_classes")]
+)
+def test_a_wrong_list_is_refused_before_the_calibration(
+    tmp_path: Path,
+    pictures: Path,
+    listed: str,
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = write_export(tmp_path)
+    tree = yaml.safe_load(path.read_text("utf-8"))
+    if listed == "list.txt":
+        tree["Deploy"].pop("num_classes")
+    path.write_text(yaml.safe_dump(tree), encoding="utf-8")
+    monkeypatch.setattr(quantise, "quantise", lambda *_, **__: pytest.fail("calibrated"))
+    assert run(path, pictures, "--val_list", str(tmp_path / listed)) == 2
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("method", ["entropy", "percentile"])
@@ -222,3 +255,37 @@ def test_an_interruption_and_a_full_disk_leave_the_earlier_pair(
     monkeypatch.setattr(quantise, "write_whole", fail)
     assert run(path, pictures) == status
     assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("done", [0, 1, 2])
+def test_a_kill_between_two_files_leaves_no_model_that_does_not_fit(
+    tmp_path: Path, pictures: Path, done: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_export(tmp_path)
+    assert run(path, pictures, "--count", "1") == 0
+    earlier = (tmp_path / "model_int8.onnx").read_bytes()
+    replaced: list[Path] = []
+
+    def replace(part: Path, target: Path) -> Path:
+        if len(replaced) == done:
+            raise KeyboardInterrupt
+        replaced.append(target)
+        os.replace(part, target)
+        return target
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", replace)
+        assert run(path, pictures) == 130
+    assert len(replaced) == done
+    description = read_description(path)
+    if done == 0:
+        assert description.int8 is not None
+        assert description.read(description.int8) == earlier
+    else:
+        assert description.int8 is None
+        assert description.checksum(tmp_path / "model_int8.onnx") is None
+    # It can be made good by running it again.
+    assert run(path, pictures) == 0
+    again = read_description(path)
+    assert again.int8 is not None
+    assert again.read(again.int8) != earlier
