@@ -7,7 +7,7 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common_func.sh"
 
 readonly USAGE="usage: bash test_tipc/prepare.sh PARAMETERS.txt MODE [CITYSCAPES_FOLDER] [--url ADDRESS]"
-readonly TARGET=test_tipc/data/cityscapes
+readonly TARGET=test_tipc/data/prepared
 readonly LITE_URL=https://paddleseg.bj.bcebos.com/tipc/data/cityscapes_20imgs.tar
 readonly WHOLE_URL=https://paddleseg.bj.bcebos.com/dataset/cityscapes.tar
 readonly LITE_TRAIN=20 LITE_VAL=5

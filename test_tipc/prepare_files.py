@@ -1,7 +1,7 @@
 """Data and weights for the TIPC scripts; prepare.sh runs it.
 
 Example:
-    python test_tipc/prepare_files.py data --target test_tipc/data/cityscapes --train 20 --val 5
+    python test_tipc/prepare_files.py data --target test_tipc/data/prepared --train 20 --val 5
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ _TREES = ("leftImg8bit", "gtFine")
 _MARKER = "tipc.json"
 _SECONDS_WITHOUT_ANSWER = 20.0
 _MAX_ENTRIES, _MAX_BYTES = 60_000, 32 << 30
+_CHUNK = 1 << 20
 _DEMO = ("--train", "20", "--val", "5", "--size", "192", "96")
 
 _logger = log.get_logger(__name__)
@@ -75,18 +76,16 @@ def _prepare_data(args: argparse.Namespace) -> None:
     target: Path = args.target
     if args.source is not None and not _is_cityscapes(args.source):
         raise UsageError(f"{args.source}: expected a Cityscapes folder, with {' and '.join(_TREES)} in it")
-    if args.source is None and _is_cityscapes(target) and not (target / _MARKER).exists():
-        _logger.info(f"{target}: used as it is")
-        return
     source = args.source or _find_source(target.parent, args.url, args.timeout)
     counts = link_data(source, target, limits={"train": args.train, "val": args.val})
     _logger.info(f"{target}: links to {counts['train']} train and {counts['val']} val images of {source}")
 
 
 def _find_source(folder: Path, url: str, timeout: float) -> Path:
-    """The project's Cityscapes folder, a downloaded one, or the demo data set."""
-    if _is_cityscapes(_ROOT / "data" / "cityscapes"):
-        return _ROOT / "data" / "cityscapes"
+    """The user's Cityscapes folder, the project's, a downloaded one, or the demo data set."""
+    for own in (folder / "cityscapes", _ROOT / "data" / "cityscapes"):
+        if _is_cityscapes(own):
+            return own
     try:
         return download_and_extract(url, folder / "downloads", timeout=timeout)
     except PaddleSegError as error:
@@ -121,8 +120,8 @@ def link_data(source: Path, target: Path, *, limits: dict[str, int | None]) -> d
     """
     if target.exists() and not (target / _MARKER).is_file():
         raise OutputError(
-            f"{target}: holds something that prepare.sh did not make, and is no Cityscapes folder either; "
-            "move it away"
+            f"{target}: holds something that prepare.sh did not make; move it away, a Cityscapes folder to "
+            f"{target.parent / 'cityscapes'}"
         )
     source = source.resolve()
     counts: dict[str, int] = {}
@@ -217,7 +216,7 @@ def extract(archive: Path, target: Path) -> None:
     """Extracts a tar archive as a whole or not at all.
 
     Args:
-        archive: Its path. Everything in it is checked before the first file is written.
+        archive: Its path. Every name in it is checked before the first file is written.
         target: The folder to make.
 
     Raises:
@@ -234,12 +233,29 @@ def extract(archive: Path, target: Path) -> None:
                 for member in members:
                     member.mode = 0o755 if member.isdir() else 0o644
                     tar.extract(member, folder, set_attrs=False)
+                _read_to_the_end(tar)
 
-            _replace(target, write)
-    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as error:
+            _replace(target, lambda folder: _without_damage(write, folder))
+    except (OSError, ValueError, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise DataError(
             f"{archive}: not a complete tar archive ({error}); it is removed, run again"
         ) from error
+
+
+def _read_to_the_end(tar: tarfile.TarFile) -> None:
+    """Makes the decompressor compare its checksum, which follows the last file."""
+    assert tar.fileobj is not None, "it is open"
+    while tar.fileobj.read(_CHUNK):
+        pass
+
+
+def _without_damage(write: Callable[[Path], None], folder: Path) -> None:
+    try:
+        write(folder)
+    except OSError as error:
+        if error.errno is not None:  # the system's, such as a full disk
+            raise
+        raise tarfile.ReadError(str(error)) from error  # a decompressor's
 
 
 def _check_members(archive: Path, members: Sequence[tarfile.TarInfo], free: int) -> None:

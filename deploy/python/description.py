@@ -7,10 +7,11 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from reprlib import repr as short
 from typing import Any, cast
 
-import yaml
-
+from paddleseg.config.load import parse_value
+from paddleseg.config.node import plain
 from paddleseg.data.transforms import Compose, refuse_training_transforms
 from paddleseg.errors import ConfigError, RegistryError
 from paddleseg.registry import TRANSFORMS
@@ -21,6 +22,7 @@ _ANY_SHAPE = [-1, 3, -1, -1]
 _OUTPUT_OPS = ("argmax", "softmax", "none")
 _FILES = ("model", "params", "onnx", "int8")
 _MOST_BYTES = 2**20
+_MOST_PADDING = 3e38  # what a float32 holds
 
 
 @dataclass(frozen=True)
@@ -129,10 +131,10 @@ def _load(path: Path) -> dict[str, Any]:
             data = file.read(_MOST_BYTES + 1)
         if len(data) > _MOST_BYTES:
             raise ValueError(f"larger than {_MOST_BYTES} bytes")
-        deploy = yaml.safe_load(data.decode("utf-8"))["Deploy"]
+        deploy = plain(parse_value(data.decode("utf-8"), "YAML"))["Deploy"]
         if not isinstance(deploy, dict):
             raise ValueError("Deploy is no mapping")
-    except (OSError, ValueError, yaml.YAMLError, TypeError, KeyError, RecursionError) as error:
+    except (OSError, ValueError, ConfigError, TypeError, KeyError) as error:
         reason = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())
         raise ConfigError(f"{path}: not a deploy.yaml of export.py ({reason})") from error
     return deploy
@@ -143,7 +145,7 @@ def _file(path: Path, deploy: Mapping[str, Any], key: str) -> Path | None:
     if name is None:
         return None
     if not isinstance(name, str) or not name or "\0" in name:
-        raise ValueError(f"{key}: expected the name of a file, got {name!r}")
+        raise ValueError(f"{key}: expected the name of a file, got {short(name)}")
     file = path.parent / name
     # PaddleSeg's export.py writes model.json with Paddle 3 and names model.pdmodel all the same.
     if file.suffix == ".pdmodel" and not file.is_file() and file.with_suffix(".json").is_file():
@@ -160,7 +162,8 @@ def _input_shape(value: Any) -> tuple[int, int, int, int]:
     is_shape = isinstance(value, list) and len(value) == 4 and all(_is_size(n) for n in value)
     if not is_shape or value[1] not in (1, 3):
         raise ValueError(
-            f"input_shape: expected N, C, H, W, each a size or -1 for any, with C = 1 or 3; got {value!r}"
+            "input_shape: expected N, C, H, W, each a size or -1 for any, with C = 1 or 3; got "
+            f"{short(value)}"
         )
     return cast(tuple[int, int, int, int], tuple(value))
 
@@ -173,21 +176,21 @@ def _output_op(deploy: Mapping[str, Any]) -> str:
     """PaddleSeg up to 2.6 did not say it; the model's output then shows what it is."""
     value = deploy.get("output_op", "none")
     if value not in _OUTPUT_OPS:
-        raise ValueError(f"output_op: expected one of {', '.join(_OUTPUT_OPS)}, got {value!r}")
+        raise ValueError(f"output_op: expected one of {', '.join(_OUTPUT_OPS)}, got {short(value)}")
     return str(value)
 
 
 def _whole_number(deploy: Mapping[str, Any], key: str) -> int | None:
     value = deploy.get(key)
     if value is not None and not (_is_size(value) and value > 0):
-        raise ValueError(f"{key}: expected a whole number from 1, got {value!r}")
+        raise ValueError(f"{key}: expected a whole number from 1, got {short(value)}")
     return cast("int | None", value)
 
 
 def _class_names(deploy: Mapping[str, Any]) -> list[str] | None:
     value = deploy.get("class_names")
     if value is not None and not (isinstance(value, list) and all(isinstance(name, str) for name in value)):
-        raise ValueError(f"class_names: expected a list of names, got {value!r}")
+        raise ValueError(f"class_names: expected a list of names, got {short(value)}")
     return value
 
 
@@ -209,20 +212,21 @@ def _palette(deploy: Mapping[str, Any]) -> list[list[int]] | None:
 def _padding_value(deploy: Mapping[str, Any]) -> float:
     padding = deploy.get("padding") or {}
     value = padding.get("value", 0.0) if isinstance(padding, dict) else padding
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"padding: expected {{side: bottom_right, value: number}}, got {padding!r}")
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not abs(value) <= _MOST_PADDING:
+        raise ValueError(f"padding: expected {{side: bottom_right, value: number}}, got {short(padding)}")
     return float(value)
 
 
 def _transforms(blocks: Any) -> Compose:
     if not isinstance(blocks, list) or not all(isinstance(block, dict) for block in blocks):
-        raise ValueError(f"transforms: expected a list of blocks with a type, got {blocks!r}")
+        raise ValueError(f"transforms: expected a list of blocks with a type, got {short(blocks)}")
     steps = []
     for block in blocks:
         options = dict(block)
         name = options.pop("type", None)
         if not isinstance(name, str):
-            raise ValueError(f"transforms: {block!r} has no type")
+            raise ValueError(f"transforms: {short(block)} has no type")
         try:
             steps.append(TRANSFORMS.get(name)(**options))
         except (TypeError, ValueError, RegistryError) as error:

@@ -19,13 +19,13 @@ from deploy.python.engines.base import Output
 from deploy.python.exported_model import ExportedModel, Prepared
 from deploy.python.pipeline import Behind, ahead
 from deploy.python.stopwatch import Stopwatch
-from deploy.python.video import Frame, Video
+from deploy.python.video import Frame, Video, quiet
 from paddleseg.data.transforms import Sample
 from paddleseg.errors import OutputError, UsageError
 from paddleseg.files import write_whole
 from paddleseg.visualise import overlay, png_of
 
-__all__ = ["Film", "open_film", "predict_video"]
+__all__ = ["Film", "open_film", "predict_video", "refuse_overwriting_video"]
 
 _CODECS = {".mp4": "mp4v", ".mkv": "mp4v", ".mov": "mp4v", ".avi": "MJPG"}
 
@@ -135,6 +135,8 @@ def _prepare_all(
 def open_film(target: str, *, rate: float, output: IO[bytes]) -> Iterator[Film]:
     """Opens the film; when the block is left, also by Ctrl-C, the file is complete up to its last frame.
 
+    An older film of that name stays where not one frame was written, or where the disk is full.
+
     Args:
         target: A file, whose suffix says the format, or ``-`` for YUV4MPEG2 on ``output``.
         rate: Frames a second.
@@ -151,26 +153,45 @@ def open_film(target: str, *, rate: float, output: IO[bytes]) -> Iterator[Film]:
     suffix = path.suffix.lower()
     if suffix not in (*_CODECS, ".y4m"):
         raise UsageError(f"--video_out {target}: expected a file ending in {', '.join(_CODECS)}, .y4m, or -")
-    part = path.with_name(f".{path.stem}.part{suffix}")
+    part = _part_of(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.ExitStack() as stack:
-            if suffix == ".y4m":
-                yield _Y4m(stack.enter_context(part.open("wb")), rate)
-            else:
-                yield stack.enter_context(contextlib.closing(_Encoded(part, _CODECS[suffix], rate)))
+        part.unlink(missing_ok=True)  # of a run that was killed
+        film = _Y4m(part.open("wb"), rate) if suffix == ".y4m" else _Encoded(part, _CODECS[suffix], rate)
+        try:
+            yield film
+        finally:
+            if film.close():
+                part.replace(path)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
     finally:
-        _keep(part, path)
-
-
-def _keep(part: Path, path: Path) -> None:
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-        if part.stat().st_size:
-            part.replace(path)
-        else:
+        with contextlib.suppress(OSError):
             part.unlink()
+
+
+def _part_of(path: Path) -> Path:
+    """Where a film is until it is complete."""
+    return path.with_name(f".{path.stem}.part{path.suffix.lower()}")
+
+
+def refuse_overwriting_video(image_path: str, target: str) -> None:
+    """Makes sure that the film does not take the place of the video that it is made from.
+
+    Args:
+        image_path: The video, as the user gave it.
+        target: The film.
+
+    Raises:
+        UsageError: It would.
+    """
+    source, film = Path(image_path.removeprefix("file://")), Path(target)
+    for path in (film, _part_of(film)):
+        if source.is_file() and path.is_file() and path.samefile(source):
+            raise UsageError(
+                f"the film {target} would take the place of the video of --image_path; choose another "
+                "--save_dir or --video_out"
+            )
 
 
 class _Encoded:
@@ -179,6 +200,7 @@ class _Encoded:
     def __init__(self, path: Path, codec: str, rate: float) -> None:
         self._path, self._codec, self._rate = path, codec, rate
         self._writer: cv2.VideoWriter | None = None
+        self._count = 0
 
     def write(self, frame: Frame) -> None:
         if self._writer is None:
@@ -190,10 +212,23 @@ class _Encoded:
                     "here (.avi always is)?"
                 )
         self._writer.write(frame)
+        self._count += 1
 
-    def close(self) -> None:
-        if self._writer is not None:
-            self._writer.release()
+    def close(self) -> bool:
+        """Completes the file, and tells whether there is one. OpenCV keeps quiet about a full disk."""
+        if self._writer is None:
+            return False
+        self._writer.release()
+        with quiet():
+            capture = cv2.VideoCapture(str(self._path))
+            found = max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT))) if capture.isOpened() else 0
+            capture.release()
+        if found < self._count - 1:  # some formats hold times instead of a count, which are rounded
+            raise OutputError(
+                f"{self._path.parent}: only {found} of the film's {self._count} frames could be written "
+                "there; is the disk full?"
+            )
+        return self._count > 0
 
 
 class _Y4m:
@@ -201,7 +236,7 @@ class _Y4m:
 
     def __init__(self, stream: IO[bytes], rate: float) -> None:
         self._stream, self._rate = stream, Fraction(rate).limit_denominator(1001)
-        self._is_open = False
+        self._is_open = self._is_whole = False
 
     def write(self, frame: Frame) -> None:
         # Colours are stored for pairs of rows and columns.
@@ -211,6 +246,13 @@ class _Y4m:
             self._stream.write(f"YUV4MPEG2 W{width} H{height} F{rate} Ip A1:1 C420jpeg\n".encode())
             self._is_open = True
         planes = cv2.cvtColor(np.ascontiguousarray(frame[:height, :width]), cv2.COLOR_BGR2YUV_I420)
+        self._is_whole = False
         self._stream.write(b"FRAME\n")
         self._stream.write(planes.tobytes())
         self._stream.flush()
+        self._is_whole = True
+
+    def close(self) -> bool:
+        """Tells whether there are frames, and all of them whole."""
+        self._stream.close()
+        return self._is_whole

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from deploy.python.engines import ENGINES, PRECISIONS, PaddleOptions
 from paddleseg.cli.flags import (
+    DEVICES,
     Parser,
     add_inference_flags,
     inference_settings,
@@ -21,7 +22,13 @@ from paddleseg.inference import InferenceOptions
 
 __all__ = ["inference_of", "paddle_of", "parse"]
 
-_DEVICES = ("auto", "cpu", "gpu", "xpu", "npu", "mlu")
+# What only Paddle's engine can do, and the values that ask for nothing: PaddleSeg's scripts always give them.
+_PADDLE_ONLY = {
+    "enable_mkldnn": (None, False),
+    "print_detail": (False,),
+    "min_subgraph_size": (3,),
+    "auto_tuned_shape_file": ("auto_tune_tmp.pbtxt",),
+}
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -58,13 +65,15 @@ def inference_of(args: argparse.Namespace) -> InferenceOptions:
 
 def paddle_of(args: argparse.Namespace) -> PaddleOptions:
     """What only Paddle Inference has."""
+    windows = inference_of(args)
     return PaddleOptions(
-        enable_mkldnn=args.enable_mkldnn,
+        enable_mkldnn=args.enable_mkldnn is not False,
         use_trt=args.use_trt,
         min_subgraph_size=args.min_subgraph_size,
         enable_auto_tune=args.enable_auto_tune,
         auto_tuned_shape_file=Path(args.auto_tuned_shape_file),
         print_detail=args.print_detail,
+        batch_size=args.batch_size * (windows.window_batch if windows.is_slide else 1),
     )
 
 
@@ -110,7 +119,7 @@ def _add_engine(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--precision", choices=PRECISIONS, default="fp32", help="int8: see slim/quant/ptq.py")
     parser.add_argument(
-        "--device", choices=_DEVICES, default="auto", help="auto: a GPU where the engine sees one"
+        "--device", choices=DEVICES, default="auto", help="auto: a GPU where the engine sees one"
     )
     parser.add_argument(
         "--cpu_threads", type=positive_int, default=None, help="default: the cores this process has"
@@ -120,7 +129,10 @@ def _add_engine(parser: argparse.ArgumentParser) -> None:
 def _add_paddle(parser: argparse.ArgumentParser) -> None:
     only = "Paddle's engine only: "
     parser.add_argument(
-        "--enable_mkldnn", type=_true_or_false, default=True, help=f"{only}oneDNN on CPU, which is faster"
+        "--enable_mkldnn",
+        type=_true_or_false,
+        default=None,
+        help=f"{only}oneDNN on CPU, which is faster and the default",
     )
     parser.add_argument("--use_trt", type=_true_or_false, default=False, help=f"{only}TensorRT on GPU")
     parser.add_argument(
@@ -139,7 +151,7 @@ def _add_paddle(parser: argparse.ArgumentParser) -> None:
         help=f"{only}where these sizes go",
     )
     parser.add_argument(
-        "--print_detail", type=_true_or_false, default=False, help="show the messages of the engine's library"
+        "--print_detail", type=_true_or_false, default=False, help=f"{only}show Paddle's own messages"
     )
 
 
@@ -154,6 +166,13 @@ def _refuse(args: argparse.Namespace) -> None:
         "--enable_auto_tune True",
         "the sizes are for TensorRT; add --use_trt True, on a GPU, or leave it out",
     )
+    for name, nothing in _PADDLE_ONLY.items():
+        value = getattr(args, name)
+        refuse(
+            args.engine not in ("auto", "paddle") and value not in nothing,
+            f"--{name} {value}",
+            f"--engine {args.engine} has no such option; use --engine paddle, or leave it out",
+        )
 
 
 def _true_or_false(text: str) -> bool:

@@ -89,7 +89,7 @@ def predict_files(
     names = _top_names(files, folders)
     bar = tqdm(total=len(files), desc="infer", unit="image", disable=not progress)
     reading = ahead(_read_all(model, files, failures, stopwatch), count=2 * batch_size)
-    with bar, Behind(workers=min(_MOST_WRITERS, available_cores())) as writing:
+    with bar, contextlib.closing(reading), Behind(workers=min(_MOST_WRITERS, available_cores())) as writing:
         for batch in _batches(reading, batch_size):
             try:
                 with stopwatch.stage("inference", images=len(batch)):

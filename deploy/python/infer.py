@@ -17,7 +17,7 @@ from deploy.python.description import DeployDescription, read_description
 from deploy.python.engines import make_engine
 from deploy.python.engines.base import Floats
 from deploy.python.exported_model import ExportedModel, Prepared
-from deploy.python.film import open_film, predict_video
+from deploy.python.film import open_film, predict_video, refuse_overwriting_video
 from deploy.python.images import first_inputs, predict_files, refuse_overwriting
 from deploy.python.stopwatch import Stopwatch
 from deploy.python.video import is_video, open_video
@@ -25,13 +25,13 @@ from paddleseg import log, runtime
 from paddleseg.cli.common import EXIT_FAILED, EXIT_OK, refuse_launcher, run_program
 from paddleseg.cli.flags import refuse
 from paddleseg.cli.output import output_folder
-from paddleseg.data.transforms import LimitLong, Resize, ResizeByLong, ResizeByShort
+from paddleseg.data.transforms import resizes
 from paddleseg.engine.predictor import PredictionFolders, find_images
+from paddleseg.errors import DataError
 from paddleseg.visualise import color_map
 
 __all__ = ["main"]
 
-_RESIZING = (LimitLong, Resize, ResizeByLong, ResizeByShort)
 _WARM_UP_RUNS = 3
 _TUNING_IMAGES = 10
 _logger = log.get_logger(__name__)
@@ -70,6 +70,7 @@ class _Run:
     def images(self) -> int:
         args = self._args
         refuse(args.video_out is not None, "--video_out", "--image_path is no video; leave it out")
+        refuse(args.label_frames, "--label_frames True", "images get their class ids anyway; leave it out")
         files = find_images(args.image_path)
         folders = PredictionFolders(Path(args.save_dir))
         refuse_overwriting(files, folders)
@@ -96,10 +97,11 @@ class _Run:
     def video(self, output: IO[bytes]) -> int:
         args = self._args
         with open_video(args.image_path) as video, contextlib.ExitStack() as stack:
+            target = args.video_out or str(Path(args.save_dir) / f"{video.stem}.mp4")
+            refuse_overwriting_video(args.image_path, target)
             model = self._load([])
             if args.video_out is None or args.label_frames:
                 stack.enter_context(output_folder(args.save_dir))
-            target = args.video_out or str(Path(args.save_dir) / f"{video.stem}.mp4")
             film = stack.enter_context(open_film(target, rate=video.rate, output=output))
             labels = Path(args.save_dir) / "label" / video.stem if args.label_frames else None
             count = predict_video(
@@ -128,7 +130,7 @@ class _Run:
             samples=inputs,
         )
         model = ExportedModel(self._description, engine, options=self._options)
-        if self._description.output_op == "argmax" and _resizes(self._description):
+        if self._description.output_op == "argmax" and resizes(self._description.transforms):
             _logger.info(
                 "the images are resized and the model gives class ids, which can only be brought back to the "
                 "nearest pixel: along borders they differ from predict.py's; export with --output_op none "
@@ -139,8 +141,10 @@ class _Run:
 
     def _warm_up(self, model: ExportedModel, inputs: Sequence[Floats]) -> None:
         if self._args.benchmark and inputs:
-            for _ in range(_WARM_UP_RUNS):
-                model.run([Prepared(inputs[0], [])] * self._args.batch_size)
+            # An image that the model cannot take is reported when its turn comes.
+            with contextlib.suppress(DataError, MemoryError):
+                for _ in range(_WARM_UP_RUNS):
+                    model.run([Prepared(inputs[0], [])] * self._args.batch_size)
         self._stopwatch.restart()
 
     def _report(self, model: ExportedModel) -> None:
@@ -154,10 +158,6 @@ class _Run:
         )
         for line in (facts, *self._stopwatch.report()):
             _logger.info(f"[BENCHMARK] {line}")
-
-
-def _resizes(description: DeployDescription) -> bool:
-    return any(isinstance(step, _RESIZING) for step in description.transforms.transforms)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from cv2.utils import logging as opencv_log
 from paddleseg.errors import DataError, UsageError
 from paddleseg.log import get_logger
 
-__all__ = ["Frame", "Video", "is_video", "open_video"]
+__all__ = ["Frame", "Video", "is_video", "open_video", "quiet"]
 
 Frame = npt.NDArray[np.uint8]  # H×W×3, blue green red
 
@@ -44,13 +45,13 @@ class Video:
     """An open source of frames.
 
     Args:
-        name: What the user gave.
+        name: What the user gave; messages show it without a password.
         capture: OpenCV's reader of it.
         is_live: Whether frames come when they come, as from a camera.
     """
 
     def __init__(self, name: str, capture: cv2.VideoCapture, *, is_live: bool) -> None:
-        self.name = name
+        self.name = _without_secrets(name)
         self.is_live = is_live
         self._capture = capture
         rate = capture.get(cv2.CAP_PROP_FPS)
@@ -62,7 +63,7 @@ class Video:
         """A name for the results."""
         if self.name.isdigit():
             return f"camera_{self.name}"
-        return Path(self.name.split("?")[0].rstrip("/")).stem or "stream"
+        return Path(self.name.rstrip("/")).stem or "stream"
 
     def frames(self) -> Iterator[Frame]:
         """Reads frame after frame, all of the first one's size. Damaged ones are left out.
@@ -73,7 +74,7 @@ class Video:
         count, damaged_in_a_row = 0, 0
         size: tuple[int, int] | None = None
         while damaged_in_a_row < _MOST_DAMAGED:
-            with _quiet():
+            with quiet():
                 is_whole, frame = self._capture.read()
             if not is_whole:
                 damaged_in_a_row += 1
@@ -104,7 +105,7 @@ def open_video(image_path: str) -> Iterator[Video]:
     is_file = not is_camera and "://" not in image_path
     if is_file and not Path(image_path).is_file():
         raise UsageError(f"--image_path {image_path}: no such video file")
-    with _quiet():
+    with quiet():
         if is_camera:
             capture = cv2.VideoCapture(int(image_path))
         else:
@@ -117,10 +118,17 @@ def open_video(image_path: str) -> Iterator[Video]:
             capture = cv2.VideoCapture(image_path, cv2.CAP_FFMPEG, timeouts)
     try:
         if not capture.isOpened():
-            raise UsageError(f"--image_path {image_path}: {_what_to_do(is_camera, is_file)}")
+            raise UsageError(
+                f"--image_path {_without_secrets(image_path)}: {_what_to_do(is_camera, is_file)}"
+            )
         yield Video(image_path, capture, is_live=not is_file)
     finally:
         capture.release()
+
+
+def _without_secrets(image_path: str) -> str:
+    """A URL without user, password and query, which would go into messages and names of files."""
+    return re.sub(r"(://)([^/]*@)?([^?]*).*", r"\1\3", image_path)
 
 
 def _what_to_do(is_camera: bool, is_file: bool) -> str:
@@ -132,7 +140,7 @@ def _what_to_do(is_camera: bool, is_file: bool) -> str:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Holds back OpenCV's own messages."""
     verbosity = opencv_log.setLogLevel(opencv_log.LOG_LEVEL_SILENT)
     try:

@@ -93,7 +93,13 @@ def _parser() -> Parser:
         "--queue", type=positive_int, default=limits.queue, help="requests under way; more get status 429"
     )
     parser.add_argument("--max_bytes", type=amount, default=limits.max_bytes, help="of an upload: 20MB")
-    parser.add_argument("--max_pixels", type=amount, default=limits.max_pixels, help="of an image: 33M")
+    parser.add_argument(
+        "--max_pixels",
+        type=amount,
+        default=limits.max_pixels,
+        help="of an image, and half of all under way; default: 4194304, on CPU raise --timeout with it. A "
+        "model that gives scores takes 4 bytes a class for each of up to three times as many pixels",
+    )
     parser.add_argument(
         "--timeout",
         type=positive_int,

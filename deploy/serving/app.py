@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,7 +19,7 @@ from starlette.requests import ClientDisconnect
 
 from deploy.serving.answers import Answer, Output
 from deploy.serving.limits import RequestError
-from deploy.serving.middleware import Guard
+from deploy.serving.middleware import SECURITY_HEADERS, Guard
 from deploy.serving.service import Service
 from deploy.serving.uploads import Upload
 from paddleseg.version import __version__
@@ -27,6 +28,7 @@ __all__ = ["make_app"]
 
 _STATIC = Path(__file__).parent / "static"
 _CLIENT_GONE = 499  # as nginx counts it; nobody reads this answer
+_NOT_WANTED = re.compile(r";\s*q\s*=\s*0(\.0*)?\s*(;|$)")
 _ERROR = {
     "type": "object",
     "required": ["error"],
@@ -59,6 +61,7 @@ _RESULT = {
 }
 _REFUSALS = {
     400: "No valid request, form or image",
+    403: "Sent by a page of another site",
     408: "The upload took too long",
     413: "Too many bytes or pixels",
     415: "Not an image of a known type",
@@ -140,10 +143,12 @@ def _add_pages(app: FastAPI) -> None:
 
 
 def _add_state(app: FastAPI, service: Service) -> None:
+    @app.head("/health", include_in_schema=False)
     @app.get("/health", summary="Whether the process is alive")
     async def health() -> dict[str, str]:
         return {"status": "alive"}
 
+    @app.head("/ready", include_in_schema=False)
     @app.get(
         "/ready",
         summary="Whether predictions are answered",
@@ -173,6 +178,8 @@ def _add_prediction(app: FastAPI, service: Service) -> None:
         ] = None,
         overlay: Annotated[bool, Query(description="With json: the overlay too, as a data: URL")] = False,
     ) -> Response:
+        if request.headers.get("sec-fetch-site") == "cross-site":
+            raise RequestError(403, "a page of another site sent this; only the service's own page may")
         upload = Upload(request, max_bytes=service.limits.max_bytes)
         wanted = output or _from_accept(request.headers.get("accept", ""))
         try:
@@ -194,7 +201,9 @@ async def _answer(service: Service, upload: Upload, *, output: Output, with_over
 
 
 def _from_accept(accept: str) -> Output:
-    return "label" if "image/png" in accept and "json" not in accept else "json"
+    wanted = [kind for kind in accept.lower().split(",") if not _NOT_WANTED.search(kind)]
+    has_png = any("image/png" in kind for kind in wanted)
+    return "label" if has_png and not any("json" in kind for kind in wanted) else "json"
 
 
 async def _unless_gone(work: Coroutine[Any, Any, Answer], upload: Upload, timeout: float) -> Answer:
@@ -238,4 +247,5 @@ def _add_errors(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def failed(_: Request, error: Exception) -> JSONResponse:
-        return answer(500, "internal error; the service's log has the details")
+        # Guard is within the layer that sends this.
+        return answer(500, "internal error; the service's log has the details", SECURITY_HEADERS)

@@ -7,8 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from deploy.python.engines.base import Output
-from deploy.python.exported_model import Prepared
+from deploy.python.exported_model import Labels, Prepared
 
 __all__ = ["Batcher"]
 
@@ -16,15 +15,16 @@ __all__ = ["Batcher"]
 @dataclass(eq=False)
 class _Waiting:
     image: Prepared
-    output: asyncio.Future[Output]
+    labels: asyncio.Future[Labels]
     arrived: float
+    on_left: Callable[[], None]
 
 
 class Batcher:
     """Runs the model in one thread, over images of one transformed size at a time, the oldest first.
 
     Args:
-        run_model: The outputs of some images of one transformed size; called in the thread.
+        run_model: The class ids of some images of one transformed size; called in the thread.
         thread: With one worker.
         max_batch: Images that ``run_model`` gets at most.
         max_wait: Seconds that an image waits for others while the model is free.
@@ -34,7 +34,7 @@ class Batcher:
 
     def __init__(
         self,
-        run_model: Callable[[Sequence[Prepared]], Sequence[Output]],
+        run_model: Callable[[Sequence[Prepared]], Sequence[Labels]],
         *,
         thread: ThreadPoolExecutor,
         max_batch: int,
@@ -52,17 +52,24 @@ class Batcher:
         """Images that wait for the model."""
         return len(self._waiting)
 
-    async def output_of(self, image: Prepared) -> Output:
-        """The model's output for an image; a caller that is cancelled leaves the queue."""
+    async def labels_of(self, image: Prepared, *, on_left: Callable[[], None]) -> Labels:
+        """Class ids of an image; a caller that is cancelled leaves the queue.
+
+        Args:
+            image: Transformed.
+            on_left: Called when the image is neither in the queue nor in the model any more, which can be
+                later than the end of a caller that is cancelled.
+        """
         loop = asyncio.get_running_loop()
-        entry = _Waiting(image, loop.create_future(), loop.time())
+        entry = _Waiting(image, loop.create_future(), loop.time(), on_left)
         self._waiting.append(entry)
         self._changed.set()
         try:
-            return await entry.output
+            return await entry.labels
         finally:
             if entry in self._waiting:
                 self._waiting.remove(entry)
+                entry.on_left()
 
     def changed(self) -> None:
         """To be called when ``others_coming`` has changed."""
@@ -71,7 +78,10 @@ class Batcher:
     async def run(self) -> None:
         """Serves until it is cancelled."""
         while True:
-            await self._serve(await self._next_batch())
+            batch = await self._next_batch()
+            await self._serve(batch)
+            for entry in batch:
+                entry.on_left()
 
     async def _next_batch(self) -> list[_Waiting]:
         loop = asyncio.get_running_loop()
@@ -94,20 +104,23 @@ class Batcher:
         return same[: self._max_batch]
 
     async def _serve(self, batch: list[_Waiting]) -> None:
+        batch = [entry for entry in batch if not entry.labels.done()]  # the others' callers have gone
+        if not batch:
+            return
         self._observe(len(batch))
         loop = asyncio.get_running_loop()
         images = [entry.image for entry in batch]
         try:
-            outputs = await loop.run_in_executor(self._thread, self._run_model, images)
-            assert len(outputs) == len(batch)
+            labels = await loop.run_in_executor(self._thread, self._run_model, images)
+            assert len(labels) == len(batch)
         except Exception as error:
             if len(batch) == 1:
-                if not batch[0].output.done():
-                    batch[0].output.set_exception(error)
+                if not batch[0].labels.done():
+                    batch[0].labels.set_exception(error)
                 return
             for entry in batch:  # one bad image must not fail the others
                 await self._serve([entry])
             return
-        for entry, output in zip(batch, outputs, strict=True):
-            if not entry.output.done():
-                entry.output.set_result(output)
+        for entry, label in zip(batch, labels, strict=True):
+            if not entry.labels.done():
+                entry.labels.set_result(label)

@@ -107,8 +107,7 @@ class Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """The first signal lets the requests under way finish, the second does not wait for them."""
         if self._service.state == "stopping":
-            self.should_exit = self.force_exit = True
-            return
+            os._exit(128 + sig)  # nothing else ends a model that is at work in its thread
         _logger.info(f"{signal.Signals(sig).name}: shutting down, {self._service.in_flight} under way")
         self._service.stop()
 

@@ -8,16 +8,15 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 import cv2
 import numpy as np
 
-from deploy.python.engines.base import Output as ModelOutput
-from deploy.python.exported_model import ExportedModel, Prepared
+from deploy.python.exported_model import ExportedModel, Labels, Prepared
 from deploy.serving.answers import Answer, ModelFacts, Output, Picture, answer_of
 from deploy.serving.batching import Batcher
-from deploy.serving.limits import Limits, RequestError
+from deploy.serving.limits import Limits, RequestError, lack_of_memory
 from deploy.serving.metrics import Metrics
 from deploy.serving.uploads import decode, pixel_count
 from paddleseg.data.transforms import Sample
@@ -26,6 +25,7 @@ from paddleseg.log import get_logger
 
 __all__ = ["Service", "Ticket"]
 
+_T = TypeVar("_T")
 State = Literal["starting", "ready", "stopping"]
 # Pictures under way may have this many times the pixels of the largest one together.
 _PIXEL_BUDGET = 2
@@ -40,10 +40,12 @@ class Ticket:
     Attributes:
         pixels: Of the image, once they are known.
         is_coming: True until the image waits for the model.
+        holders: The request, and the work on it in threads, which cannot be stopped when the request ends.
     """
 
     pixels: int = 0
     is_coming: bool = True
+    holders: int = 1
 
 
 class Service:
@@ -104,7 +106,7 @@ class Service:
 
     @contextlib.contextmanager
     def admit(self) -> Iterator[Ticket]:
-        """Takes a request in, until the block ends.
+        """Takes a request in, until the block and all work that it began have ended.
 
         Raises:
             RequestError: The model is not ready or the service is stopping (503), or too many are in (429).
@@ -121,8 +123,7 @@ class Service:
         try:
             yield ticket
         finally:
-            self._tickets.discard(ticket)
-            self._batcher.changed()
+            self._release(ticket)
 
     async def predict(self, data: bytes, ticket: Ticket, *, output: Output, with_overlay: bool) -> Answer:
         """Answers a request that was admitted.
@@ -138,23 +139,37 @@ class Service:
         """
         model = self._model
         assert model is not None
-        loop = asyncio.get_running_loop()
         ticket.pixels = pixel_count(data, max_pixels=self.limits.max_pixels)
         if sum(one.pixels for one in self._tickets) > _PIXEL_BUDGET * self.limits.max_pixels:
             raise RequestError(429, "large images take all the memory allowed; try again", retry_after=2)
-        picture, prepared = await loop.run_in_executor(self._workers, _open, data, ticket.pixels, model)
+        picture, prepared = await self._in_worker(ticket, lambda: _open(data, ticket.pixels, model))
         start = time.perf_counter()
         ticket.is_coming = False
-        raw = await self._batcher.output_of(prepared)
+        ticket.holders += 1
+        label = await self._batcher.labels_of(prepared, on_left=lambda: self._release(ticket))
         elapsed_ms = 1000 * (time.perf_counter() - start)
 
-        def finish() -> Answer:
-            label = model.finish(raw, prepared)
-            return answer_of(
-                picture, label, output, self.facts, time_ms=elapsed_ms, with_overlay=with_overlay
-            )
+        def answer() -> Answer:
+            with lack_of_memory():
+                return answer_of(
+                    picture, label, output, self.facts, time_ms=elapsed_ms, with_overlay=with_overlay
+                )
 
-        return await loop.run_in_executor(self._workers, finish)
+        return await self._in_worker(ticket, answer)
+
+    async def _in_worker(self, ticket: Ticket, work: Callable[[], _T]) -> _T:
+        """Works in a thread. Where the caller is cancelled, the ticket is held until the work has ended."""
+        loop = asyncio.get_running_loop()
+        future = self._workers.submit(work)
+        ticket.holders += 1
+        future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._release, ticket))
+        return await asyncio.wrap_future(future)
+
+    def _release(self, ticket: Ticket) -> None:
+        ticket.holders -= 1
+        if not ticket.holders:
+            self._tickets.discard(ticket)
+        self._batcher.changed()
 
     async def _start(self, on_loaded: Callable[[Exception | None], None]) -> None:
         try:
@@ -176,25 +191,27 @@ class Service:
         model.label_of(image)
         return model
 
-    def _run_model(self, images: Sequence[Prepared]) -> list[ModelOutput]:
-        assert self._model is not None
+    def _run_model(self, images: Sequence[Prepared]) -> list[Labels]:
+        """From transformed images to class ids, in one thread: scores exist of no more than one batch."""
+        model = self._model
+        assert model is not None
         start = time.perf_counter()
         try:
-            return self._model.run(images)
+            with lack_of_memory():
+                outputs = model.run(images)
+                return [model.finish(output, image) for output, image in zip(outputs, images, strict=True)]
         except DataError as error:
             raise RequestError(422, str(error)) from error
-        except (MemoryError, cv2.error) as error:
-            raise RequestError(503, "no memory for this image now; try again", retry_after=5) from error
         finally:
             self.metrics.model(time.perf_counter() - start)
 
 
 def _open(data: bytes, pixels: int, model: ExportedModel) -> tuple[Picture, Prepared]:
     image = decode(data, channels=model.img_channels, pixels=pixels)
-    picture = image.astype(np.uint8)
     try:
-        return picture, model.prepare(Sample(image, image_path="the image"))
+        with lack_of_memory():
+            return image.astype(np.uint8), model.prepare(Sample(image, image_path="the image"))
     except DataError as error:
         raise RequestError(422, str(error)) from error
-    except (MemoryError, cv2.error, ValueError) as error:
+    except (cv2.error, ValueError) as error:
         raise RequestError(422, f"the image does not go through the model's transforms: {error}") from error

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import io
-import tempfile
 from collections.abc import Callable
 from typing import IO, NoReturn
 
-import cv2
 from PIL import Image
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.JpegImagePlugin import JpegImageFile
@@ -18,8 +16,8 @@ from starlette.datastructures import UploadFile
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message
 
-from deploy.serving.limits import RequestError
-from paddleseg.data.images import read_image
+from deploy.serving.limits import RequestError, lack_of_memory
+from paddleseg.data.images import decode_image
 from paddleseg.data.transforms.sample import ImageArray
 from paddleseg.errors import DataError
 
@@ -28,7 +26,6 @@ __all__ = ["Upload", "decode", "pixel_count"]
 # A form's boundaries, headers and small fields come on top of its file.
 _FORM_BYTES = 65_536
 _FORM_FIELDS = 8
-_RAW_KINDS = ("", "application/octet-stream")
 _FORMATS: tuple[tuple[bytes, Callable[[IO[bytes]], Image.Image]], ...] = (
     (b"\x89PNG\r\n\x1a\n", PngImageFile),
     (b"\xff\xd8\xff", JpegImageFile),
@@ -147,15 +144,11 @@ def decode(data: bytes, *, channels: int, pixels: int) -> ImageArray:
     Raises:
         RequestError: It cannot be decoded (400), or there is no memory for it now (503).
     """
-    with tempfile.NamedTemporaryFile(prefix="paddleseg-upload-") as file:
-        file.write(data)
-        file.flush()
-        try:
-            image = read_image(file.name, channels)
-        except DataError as error:
-            raise RequestError(400, str(error).replace(file.name, "the image", 1)) from error
-        except (MemoryError, cv2.error) as error:
-            raise RequestError(503, "no memory for this image now; try again", retry_after=5) from error
+    try:
+        with lack_of_memory():
+            image = decode_image(data, "the image", channels)
+    except DataError as error:
+        raise RequestError(400, str(error)) from error
     if image.shape[0] * image.shape[1] != pixels:
         raise RequestError(400, "the image's header gives another size than its pixels have")
     return image

@@ -18,7 +18,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from paddleseg.data.transforms.sample import ImageArray, LabelArray
 from paddleseg.errors import DataError
 
-__all__ = ["check_label", "read_image", "read_label"]
+__all__ = ["check_label", "decode_image", "read_image", "read_label"]
 
 # Pillow modes of one channel of whole numbers; P holds palette indices, which are the class ids.
 LABEL_MODES = ("1", "L", "P", "I", "I;16", "I;16L", "I;16B")
@@ -36,10 +36,7 @@ _LARGE = 2**24
 
 
 def read_image(path: str, channels: int = 3) -> ImageArray:
-    """Decodes an image file.
-
-    The orientation noted in a photograph's EXIF data is applied, as in PaddleSeg and in labelling tools.
-    16-bit images are reduced to 8 bits, an alpha channel is dropped.
+    """Decodes an image file: see :func:`decode_image`.
 
     Args:
         path: The file.
@@ -51,20 +48,41 @@ def read_image(path: str, channels: int = 3) -> ImageArray:
     Raises:
         DataError: The file is missing, empty, truncated or no image, or too short for its size in pixels.
     """
-    data = _read_bytes(path)
-    _refuse_too_few_bytes(data, path)
+    return decode_image(_read_bytes(path), path, channels)
+
+
+def decode_image(data: bytes, name: str, channels: int = 3) -> ImageArray:
+    """Decodes an image file that is in memory.
+
+    The orientation noted in a photograph's EXIF data is applied, as in PaddleSeg and in labelling tools.
+    16-bit images are reduced to 8 bits, an alpha channel is dropped.
+
+    Args:
+        data: The file's bytes.
+        name: What messages call it.
+        channels: 3 for RGB, 1 for grey.
+
+    Returns:
+        [H, W, channels] float32, 0..255.
+
+    Raises:
+        DataError: It is empty, truncated or no image, or too short for its size in pixels.
+    """
+    if not data:
+        raise DataError(f"{name}: the image file is empty (0 bytes); copy it again")
+    _refuse_too_few_bytes(data, name)
     flag = cv2.IMREAD_COLOR if channels == 3 else cv2.IMREAD_GRAYSCALE
     # OpenCV's decoders also complain on stderr, without the name of the file.
     verbosity = opencv_log.setLogLevel(opencv_log.LOG_LEVEL_SILENT)
     try:
         image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flag)
     except cv2.error as error:
-        raise DataError(f"{path}: cannot be decoded as an image: {error.err}") from error
+        raise DataError(f"{name}: cannot be decoded as an image: {error.err}") from error
     finally:
         opencv_log.setLogLevel(verbosity)
     if image is None:
         raise DataError(
-            f"{path}: cannot be decoded as an image: damaged, cut off or of another kind; copy it again"
+            f"{name}: cannot be decoded as an image: damaged, cut off or of another kind; copy it again"
         )
     if channels == 3:
         image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
@@ -131,7 +149,7 @@ def _likely_cause(wrong: list[int], label: LabelArray, num_classes: int) -> str:
     return f"; is num_classes ({num_classes}) too small, or ignore_index wrong?"
 
 
-def _refuse_too_few_bytes(data: bytes, path: str) -> None:
+def _refuse_too_few_bytes(data: bytes, name: str) -> None:
     for start, (open_header, most_pixels_per_byte) in _FILLED_IN.items():
         if not data.startswith(start):
             continue
@@ -141,18 +159,15 @@ def _refuse_too_few_bytes(data: bytes, path: str) -> None:
             return
         if width * height > max(_LARGE, most_pixels_per_byte * len(data)):
             raise DataError(
-                f"{path}: {len(data)} bytes are too few for a picture of {width}×{height} pixels (damaged or "
+                f"{name}: {len(data)} bytes are too few for a picture of {width}×{height} pixels (damaged or "
                 "cut short?); copy it again"
             )
 
 
 def _read_bytes(path: str) -> bytes:
     try:
-        data = Path(path).read_bytes()
+        return Path(path).read_bytes()
     except FileNotFoundError:
         raise DataError(f"{path}: no such image file") from None
     except OSError as error:
         raise DataError(f"{path}: the image cannot be read: {error.strerror}") from error
-    if not data:
-        raise DataError(f"{path}: the image file is empty (0 bytes); copy it again")
-    return data

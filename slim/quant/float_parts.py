@@ -33,8 +33,8 @@ class Parts:
 def choose_parts(graph: onnx.GraphProto) -> Parts:
     """Chooses what is quantised.
 
-    The first and the last convolution are a small share of the work and cost half of the agreement (figures
-    in benchmark/RESULTS.md). Where a network has no others, they are quantised too.
+    The first and the last convolution are a small share of the work, but rounding them costs about as many
+    labels as rounding all the others. Where a network has no others, they are quantised too.
 
     Args:
         graph: An optimised network, batch normalisation merged into its convolutions.

@@ -13,7 +13,7 @@ import pytest
 from cv2.utils import logging as opencv_log
 from PIL import Image
 
-from paddleseg.data.images import check_label, read_image, read_label
+from paddleseg.data.images import check_label, decode_image, read_image, read_label
 from paddleseg.errors import DataError
 
 COLOURS = np.array([[[255, 0, 10], [0, 200, 20]], [[1, 2, 3], [9, 8, 7]]], dtype=np.uint8)
@@ -24,6 +24,15 @@ def test_image_is_rgb_float32(tmp_path: Path) -> None:
     image = read_image(str(tmp_path / "a b ü.png"))
     assert image.dtype == np.float32
     assert image.tolist() == COLOURS.tolist()
+
+
+def test_bytes_in_memory_are_decoded_as_files_are(tmp_path: Path) -> None:
+    Image.fromarray(COLOURS).save(tmp_path / "x.png")
+    data = (tmp_path / "x.png").read_bytes()
+    assert decode_image(data, "the upload").tolist() == COLOURS.tolist()
+    for wrong, message in ((b"", "is empty"), (data[:50], "damaged"), (jpeg_header(9000), "too few")):
+        with pytest.raises(DataError, match=f"^the upload: .*{message}"):
+            decode_image(wrong, "the upload")
 
 
 def test_grey_file_as_three_channels_and_as_one(tmp_path: Path) -> None:

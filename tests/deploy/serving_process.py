@@ -117,13 +117,16 @@ class ServingProcess:
         config: Its deploy.yaml.
         log: For what it prints.
         flags: More of its flags.
+        engine: What runs the model.
         wait: Whether to wait until it is ready.
     """
 
-    def __init__(self, config: Path, log: Path, *flags: str, wait: bool = True) -> None:
+    def __init__(
+        self, config: Path, log: Path, *flags: str, engine: str = "onnxruntime", wait: bool = True
+    ) -> None:
         self._log = log
         command = [sys.executable, "-m", "deploy.serving", "--config", str(config), "--port", "0"]
-        command += ["--engine", "onnxruntime", *flags]
+        command += ["--engine", engine, *flags]
         with log.open("wb") as output:
             self.process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
         try:

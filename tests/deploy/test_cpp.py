@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import random
 import shutil
 import subprocess
@@ -41,7 +42,8 @@ def program() -> Path:
     for tool in ("cmake", "c++"):
         if shutil.which(tool) is None:
             pytest.skip(f"needs {tool}: apt-get install cmake g++")
-    command = ["cmake", f"-DPython3_EXECUTABLE={sys.executable}", "-P", "deploy/cpp/build.cmake"]
+    command = ["cmake", f"-DPython3_EXECUTABLE={sys.executable}", "-DSEGMENT_WERROR=ON"]
+    command += ["-P", "deploy/cpp/build.cmake"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if "apt-get install" in done.stderr:
         pytest.skip(" ".join(done.stderr.split()))
@@ -140,13 +142,15 @@ def write_images(folder: Path) -> Path:
     return folder
 
 
-def python_labels(config: Path, image: Path) -> npt.NDArray[np.integer]:
+def python_labels(config: Path, image: Path, precision: str = "fp32") -> npt.NDArray[np.integer]:
     from deploy.python.description import read_description
     from deploy.python.engines import make_engine
     from deploy.python.exported_model import ExportedModel
 
     description = read_description(config)
-    model = ExportedModel(description, make_engine(description, engine="openvino", threads=1))
+    model = ExportedModel(
+        description, make_engine(description, engine="openvino", threads=1, precision=precision)
+    )
     return model.label_of(Sample(read_image(str(image), model.img_channels), image_path=str(image)))
 
 
@@ -207,6 +211,79 @@ def test_labels_are_those_of_python(
         ):
             shown = np.asarray(Image.open(tmp_path / "out" / folder / name).convert("RGB"))
             np.testing.assert_array_equal(shown, picture)
+
+
+@pytest.fixture(scope="module")
+def ccnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """CCNet itself, of random weights, exported."""
+    import paddle
+
+    from paddleseg.engine.exporter import export_model
+    from paddleseg.models import CCNet
+    from paddleseg.models.backbones import ResNet18_vd
+
+    folder = tmp_path_factory.mktemp("ccnet")
+    paddle.seed(0)
+    model = CCNet(7, ResNet18_vd(output_stride=8), recurrence=2, align_corners=True)
+    for name, value in model.state_dict().items():
+        if name.endswith("gamma"):  # begins at 0, without attention
+            value.set_value(paddle.full(value.shape, 0.5))
+    padding = {"type": "Padding", "target_size": [136, 104], "im_padding_value": [124, 116, 104]}
+    description = {"transforms": [padding, {"type": "Normalize"}], "num_classes": 7}
+    export_model(
+        model, folder, output_op="none", input_shape=None, description=description, file_format="onnx"
+    )
+    return folder / "deploy.yaml"
+
+
+def test_labels_of_ccnet_are_those_of_python(run: Run, tmp_path: Path, ccnet: Path) -> None:
+    image = tmp_path / "a.png"
+    Image.fromarray(smooth_image((96, 128), 1)).save(image)
+    done = run(ccnet, image)
+    assert (done.returncode, done.stderr) == (0, "")
+    label = label_in(tmp_path / "out", "a.png")
+    assert label.shape == (96, 128)
+    assert np.mean(label == python_labels(ccnet, image)) >= 0.9999
+    assert len(np.unique(label)) > 1, "a comparison worth making"
+
+
+def test_labels_in_int8_are_those_of_python(run: Run, tmp_path: Path, ccnet: Path) -> None:
+    from slim.quant import ptq
+
+    images = write_images(tmp_path / "images")
+    config = shutil.copytree(ccnet.parent, tmp_path / "model") / "deploy.yaml"
+    assert ptq.main(["--config", str(config), "--calibration", str(images), "--count", "2"]) == 0
+    done = run(config, images, "--precision", "int8")
+    assert (done.returncode, done.stderr) == (0, "")
+    label = label_in(tmp_path / "out", "a.png")
+    assert np.mean(label == python_labels(config, images / "a.png", precision="int8")) >= 0.9999
+    assert np.any(label != python_labels(config, images / "a.png")), "rounded as int8 is"
+
+
+def everything_below(folder: Path) -> dict[str, npt.NDArray[Any]]:
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    return {str(file.relative_to(folder)): np.asarray(Image.open(file)) for file in files}
+
+
+def test_the_same_files_as_infer(run: Run, tmp_path: Path, config: Path) -> None:
+    """Class ids in colours too, and images in folders that are called as those of the results."""
+    from deploy.python import infer
+
+    images, python = tmp_path / "images", tmp_path / "python"
+    names = ["a.png", "a.jpg", "label.png", "sub/b.png", "label/a.png", "label_images/c.png"]
+    for index, name in enumerate([*names, "added_prediction/label/d.png"]):
+        (images / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(smooth_image((20, 30), index)).save(images / name)
+    flags = ["--config", str(config), "--image_path", str(images), "--save_dir", str(python)]
+    assert infer.main([*flags, "--engine", "openvino"]) == 0
+    assert run(config, images).returncode == 0
+    expected, found = everything_below(python), everything_below(tmp_path / "out")
+    assert list(found) == list(expected)
+    assert {"a_png.png", "label.png", "label_images_/a.png", "label_images/c.png"} < set(found)
+    assert "added_prediction_images_/label/d.png" in found
+    for name, picture in expected.items():
+        assert found[name].shape == picture.shape
+        assert np.mean(found[name] == picture) >= 0.9999, name
 
 
 def write_kinds(folder: Path) -> Path:
@@ -318,6 +395,18 @@ def test_damaged_images_never_end_the_program(run: Run, tmp_path: Path, config: 
     assert all(line.startswith("[ERROR] skipped: ") for line in done.stderr.splitlines())
 
 
+def test_an_image_that_the_model_fails_on_is_skipped(run: Run, tmp_path: Path) -> None:
+    make = onnx.helper
+    nodes = [make.make_node("Add", ["x", "c"], ["y"])]
+    constant = np.random.default_rng(1).random((1, 3, 40, 56)).astype(np.float32)
+    graph = _graph(nodes, [-1, 3, -1, -1], onnx.TensorProto.FLOAT, {"c": constant})
+    done = run(write_model(tmp_path / "model", graph), write_images(tmp_path / "images"))
+    assert done.returncode == 1
+    assert "[DONE] 1 of 3 images" in done.stdout
+    assert done.stderr.count("[ERROR] skipped: ") == len(done.stderr.splitlines()) == 2
+    assert done.stderr.count("OpenVINO cannot run the model on it") == 2
+
+
 def replaced(config: Path, **entries: Any) -> None:
     tree = yaml.safe_load(config.read_text(encoding="utf-8"))
     tree["Deploy"].update(entries)
@@ -381,6 +470,29 @@ def test_a_damaged_model_is_refused(run: Run, tmp_path: Path, config: Path) -> N
 def test_scores_that_are_no_numbers_are_refused(run: Run, tmp_path: Path, config: Path) -> None:
     replaced(config, transforms=[{"type": "Normalize", "mean": [1e38], "std": [1e-38]}])
     refused(run(config, write_images(tmp_path / "images")), "the model's scores are not numbers")
+
+
+def test_a_library_that_fails_gets_one_message(
+    run: Run, tmp_path: Path, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = tmp_path / "openssl.cnf"
+    settings.write_text("openssl_conf=a\n[a]\nproviders=b\n[b]\nnull=c\n[c]\nactivate=1\n", encoding="utf-8")
+    monkeypatch.setenv("OPENSSL_CONF", str(settings))
+    refused(run(config, write_images(tmp_path / "images")), "OpenSSL has no SHA-256")
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
+def test_threads_are_as_many_as_the_cores_of_the_process(program: Path, tmp_path: Path, config: Path) -> None:
+    mine = os.sched_getaffinity(0)
+    command = [str(program), "--config", str(config), "--image_path", str(write_images(tmp_path / "images"))]
+    command += ["--save_dir", str(tmp_path / "out"), "--benchmark", "True"]
+    for cores in ({min(mine)}, mine):
+        os.sched_setaffinity(0, cores)
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        finally:
+            os.sched_setaffinity(0, mine)
+        assert f"threads: {len(cores)}, images: 3" in done.stdout
 
 
 def test_the_command_line_is_checked(run: Run, tmp_path: Path, config: Path) -> None:

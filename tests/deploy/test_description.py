@@ -108,6 +108,10 @@ def test_files_without_a_checksum_are_read(tmp_path: Path) -> None:
         ({"palette": [[1, 2, 256]]}, "palette"),
         ({"palette": 3}, "palette"),
         ({"padding": {"value": "x"}}, "padding: expected"),
+        ({"padding": {"value": float("nan")}}, "padding: expected"),
+        ({"padding": {"value": float("-inf")}}, "padding: expected"),
+        ({"padding": {"value": 10**400}}, "padding: expected"),
+        ({"class_names": [["x" * 90_000]] * 9}, "class_names: expected a list of names, got"),
         ({"transforms": {"type": "Normalize"}}, "transforms: expected a list of blocks"),
         ({"transforms": [{"target_size": [3, 3]}]}, "has no type"),
         ({"transforms": [{"type": 3}]}, "has no type"),
@@ -124,6 +128,7 @@ def test_a_bad_entry_is_reported(tmp_path: Path, entries: dict[str, Any], messag
     with pytest.raises(ConfigError, match=message) as caught:
         read_description(path)
     assert str(caught.value).startswith(f"{path}: Deploy ")
+    assert len(str(caught.value)) < 500 + len(str(tmp_path))
     assert "\n" not in str(caught.value)
 
 
@@ -134,6 +139,15 @@ def test_a_bad_file_is_reported(tmp_path: Path, text: str) -> None:
     path = tmp_path / "deploy.yaml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError, match=r"not a deploy\.yaml"):
+        read_description(path)
+
+
+def test_a_few_lines_do_not_fill_the_memory(tmp_path: Path) -> None:
+    """Nine lists of ten aliases each: a thousand million values."""
+    path = tmp_path / "deploy.yaml"
+    lines = ["a0: &a0 [x]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10))]
+    path.write_text("\n".join([*lines, "Deploy: {class_names: [*a9]}"]), encoding="utf-8")
+    with pytest.raises(ConfigError, match="aliases of aliases"):
         read_description(path)
 
 

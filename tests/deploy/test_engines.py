@@ -20,7 +20,7 @@ from small_task import TinySegmenter
 from deploy.python import engines
 from deploy.python.description import DeployDescription, read_description
 from deploy.python.engines import ENGINES, PaddleOptions, choice, make_engine, obstacles, paddle_inference
-from deploy.python.engines.base import EngineOptions
+from deploy.python.engines.base import EngineOptions, check_input_shape
 from deploy.python.engines.onnx_runtime import _providers
 from paddleseg.errors import ConfigError, DeviceError, PaddleSegError, UsageError
 
@@ -234,11 +234,13 @@ def test_onnx_runtime_takes_the_gpu_where_it_can(
 class Slow:
     """An engine that takes a given time."""
 
-    def __init__(self, name: str, clock: list[float], seconds: float) -> None:
-        self.name, self._clock, self._seconds = name, clock, seconds
+    def __init__(self, name: str, clock: list[float], seconds: float, error: Exception | None) -> None:
+        self.name, self._clock, self._seconds, self._error = name, clock, seconds, error
         self.shapes: list[tuple[int, ...]] = []
 
     def run(self, batch: Any) -> Any:
+        if self._error:
+            raise self._error
         # The first run, which makes buffers and threads, says nothing.
         self._clock[0] += self._seconds if self.shapes else 5.0
         self.shapes.append(batch.shape)
@@ -251,13 +253,14 @@ class Trial:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, seconds: dict[str, float | PaddleSegError]) -> None:
         self.clock, self.seconds = [0.0], seconds
         self.made: list[Slow] = []
+        self.run_errors: dict[str, Exception] = {}
         monkeypatch.setattr(choice.time, "perf_counter", lambda: self.clock[0])
 
     def load(self, name: str, description: DeployDescription, options: EngineOptions, samples: Any) -> Any:
         seconds = self.seconds[name]
         if isinstance(seconds, PaddleSegError):
             raise seconds
-        self.made.append(Slow(name, self.clock, seconds))
+        self.made.append(Slow(name, self.clock, seconds, self.run_errors.get(name)))
         return self.made[-1]
 
     def choose(self, description: DeployDescription, samples: Sequence[Any] = (), **options: Any) -> str:
@@ -333,8 +336,79 @@ def test_an_engine_that_cannot_load_the_model_is_left_out(
     assert "without onnxruntime: no such operator" in caplog.text
     trial.seconds["openvino"] = ConfigError("neither here")
     (description.path.parent / choice.MEMORY).unlink()
-    with pytest.raises(ConfigError, match="no engine can load the model; no such operator"):
+    with pytest.raises(ConfigError, match="no engine can run the model; no such operator"):
         trial.choose(description)
+
+
+@pytest.mark.parametrize("error", [ConfigError("it failed"), MemoryError()])
+def test_an_engine_whose_trial_fails_is_left_out(
+    error: Exception,
+    description: DeployDescription,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    trial = Trial(monkeypatch, {"onnxruntime": 0.1, "openvino": 0.2})
+    trial.run_errors["onnxruntime"] = error
+    assert trial.choose(description) == "openvino"
+    assert f"without onnxruntime: {str(error) or 'out of memory'}" in caplog.text
+
+
+def test_the_batch_size_asks_for_no_new_trial(
+    description: DeployDescription, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "paddleseg")
+    trial = Trial(monkeypatch, {"onnxruntime": 0.3, "openvino": 0.2})
+    trial.choose(description)
+    trial.choose(description, paddle=PaddleOptions(batch_size=8))
+    assert trial.made[0].shapes == []
+    assert f"delete {description.path.parent / choice.MEMORY} to try again" in caplog.text
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_wrong_input_shape_is_found_at_load(name: str, export: Export, tmp_path: Path) -> None:
+    shutil.copytree(export("none", shape=(1, 3, 32, 40)).parent, tmp_path, dirs_exist_ok=True)
+    description = read_description(tmp_path)
+    make_engine(description, engine=name, threads=1)
+    for said in ((1, 3, 32, 48), (1, 3, -1, -1), (1, 1, 32, 40), (2, 3, 32, 40)):
+        with pytest.raises(ConfigError, match=r"input_shape is .*, but the model takes \[1, 3, 32, 40\]"):
+            make_engine(replace(description, input_shape=said), engine=name, threads=1)
+    # A deploy.yaml of CCNet_paddle says nothing; then one message comes with the first run.
+    del description.raw["input_shape"]
+    engine = make_engine(replace(description, input_shape=(-1, 3, -1, -1)), engine=name, threads=1)
+    with pytest.raises(ConfigError, match=f"{name} failed on an input of 1×1×24×24") as caught:
+        engine.run(noise(1, 1, 24, 24))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_model_of_any_size_suits_any_input_shape(export: Export) -> None:
+    description = replace(read_description(export("none")), input_shape=(1, 3, 32, 40))
+    check_input_shape(description, ["N", 3, None, -1])
+    with pytest.raises(ConfigError, match="but the model takes"):
+        check_input_shape(description, [1, 3])
+
+
+@pytest.mark.parametrize("device", ["gpu", "auto"])
+def test_onnx_runtime_without_its_cuda_libraries(
+    device: str, export: Export, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such a build names CUDA, and its sessions run on the CPU."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession
+    monkeypatch.setattr(
+        onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    )
+    monkeypatch.setattr(
+        onnxruntime,
+        "InferenceSession",
+        lambda *args, providers, **options: session(*args, providers=["CPUExecutionProvider"], **options),
+    )
+    description = read_description(export("none"))
+    if device == "auto":
+        assert make_engine(description, engine="onnxruntime", device=device, threads=1).name == "onnxruntime"
+    else:
+        with pytest.raises(DeviceError, match="ONNX Runtime cannot use the GPU"):
+            make_engine(description, engine="onnxruntime", device=device, threads=1)
 
 
 def test_the_trial_takes_a_part_of_a_real_image(
@@ -382,7 +456,10 @@ class Settings:
 
 class Handle:
     def reshape(self, shape: Any) -> None:
-        self.shape = tuple(shape)
+        self.size = tuple(shape)
+
+    def shape(self) -> list[int]:
+        return [0]
 
     def copy_from_cpu(self, array: Any) -> None:
         self.array = array
@@ -406,7 +483,7 @@ class Predictor:
     get_output_handle = get_input_handle
 
     def run(self) -> None:
-        self.runs.append(self.handle.shape)
+        self.runs.append(self.handle.size)
 
 
 @pytest.fixture
@@ -443,22 +520,22 @@ def test_cpu_is_used_where_it_is_asked_for(export: Export, gpu: list[Predictor])
 
 
 def test_tensorrt_with_a_range_of_sizes(export: Export, gpu: list[Predictor]) -> None:
-    options = PaddleOptions(use_trt=True, min_subgraph_size=7)
+    options = PaddleOptions(use_trt=True, min_subgraph_size=7, batch_size=4)
     make_engine(read_description(export("none")), engine="paddle", device="auto", threads=1, paddle=options)
     calls = gpu[0].settings.calls
     assert calls["enable_tensorrt_engine"][0]["min_subgraph_size"] == 7
     assert calls["enable_tensorrt_engine"][0]["precision_mode"] == "float32"
     assert calls["set_trt_dynamic_shape_info"] == (
         {"x": [1, 3, 100, 100]},
-        {"x": [1, 3, 2000, 3000]},
-        {"x": [1, 3, 512, 1024]},
+        {"x": [4, 3, 2000, 3000]},
+        {"x": [4, 3, 512, 1024]},
     )
     assert "enable_tuned_tensorrt_dynamic_shape" not in calls
 
 
 def test_tensorrt_with_collected_sizes(export: Export, gpu: list[Predictor], tmp_path: Path) -> None:
     file = tmp_path / "shapes.pbtxt"
-    options = PaddleOptions(use_trt=True, enable_auto_tune=True, auto_tuned_shape_file=file)
+    options = PaddleOptions(use_trt=True, enable_auto_tune=True, auto_tuned_shape_file=file, batch_size=2)
     samples = [noise(1, 3, 24, 32), noise(1, 3, 48, 64)]
     make_engine(
         read_description(export("none")),
@@ -471,6 +548,6 @@ def test_tensorrt_with_collected_sizes(export: Export, gpu: list[Predictor], tmp
     collector, runner = gpu
     assert collector.settings.calls["collect_shape_range_info"] == (str(file),)
     assert "enable_tensorrt_engine" not in collector.settings.calls
-    assert collector.runs == [(1, 3, 24, 32), (1, 3, 48, 64)]
+    assert collector.runs == [(n, 3, *size) for size in ((24, 32), (48, 64)) for n in (1, 2)]
     assert runner.settings.calls["enable_tuned_tensorrt_dynamic_shape"] == (str(file), True)
     assert "set_trt_dynamic_shape_info" not in runner.settings.calls

@@ -115,6 +115,36 @@ def test_a_bad_image_is_reported_and_the_rest_go_on(
     assert "[DONE] 2 of 5 images" in shown
 
 
+def test_a_first_image_that_is_too_large_does_not_end_a_benchmark(
+    export: Export, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "in"
+    shutil.copytree(pictures, folder)
+    Image.fromarray(np.zeros((41, 8, 3), np.uint8)).save(folder / "0_tall.png")
+    config = export("argmax", shape=(1, 3, 40, 56), file_format="onnx")
+    assert infer(config, folder, tmp_path / "out", "--benchmark", "True") == 1
+    shown = capsys.readouterr().out
+    assert "0_tall.png: after the transforms it has 8×41 pixels" in shown
+    assert "[DONE] 3 of 4 images" in shown
+
+
+def test_ctrl_c_stops_the_reading_ahead(
+    export: Export, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = []
+
+    class Ahead:
+        def __iter__(self) -> Any:
+            raise KeyboardInterrupt
+
+        def close(self) -> None:
+            closed.append(True)
+
+    monkeypatch.setattr(images, "ahead", lambda *_, **__: Ahead())
+    assert infer(export("argmax"), pictures, tmp_path / "out", "--engine", "onnxruntime") == 130
+    assert closed == [True]
+
+
 def test_subfolders_and_names_that_would_collide(export: Export, pictures: Path, tmp_path: Path) -> None:
     folder, out = tmp_path / "in", tmp_path / "out"
     for name in ("a.png", "label/a.png", "label_images/a.png", "deep/er/a.png", "twin.png", "twin.bmp"):
@@ -196,6 +226,23 @@ def test_flags_of_paddleseg_are_understood() -> None:
     assert inference_of(args) == InferenceOptions()
 
 
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino", "paddle", "auto"])
+def test_switches_that_are_off_suit_every_engine(engine: str) -> None:
+    text = (
+        f"--config d --image_path i --engine {engine} --enable_mkldnn False --use_trt False --print_detail "
+        "False --min_subgraph_size 3 --enable_auto_tune False --auto_tuned_shape_file auto_tune_tmp.pbtxt"
+    )
+    assert paddle_of(parse(text.split())).enable_mkldnn is False
+    assert paddle_of(parse(["--config", "d", "--image_path", "i"])).enable_mkldnn is True
+
+
+@pytest.mark.parametrize(("flags", "count"), [("", 3), (" --is_slide --crop_size 9 8 --stride 7 6", 12)])
+def test_tensorrt_is_told_the_batch(flags: str, count: int) -> None:
+    """Windows go through the model four at a time."""
+    text = f"--config d --image_path i --batch_size 3{flags}"
+    assert paddle_of(parse(text.split())).batch_size == count
+
+
 def test_flags_of_predict_are_understood() -> None:
     text = "--config d --image_path i --aug_pred --scales 0.5 1 --flip_vertical --crop_size 9 8 --stride 7 6"
     assert inference_of(parse(text.split())) == InferenceOptions(
@@ -214,6 +261,13 @@ def test_flags_of_predict_are_understood() -> None:
         ("--precision half", "invalid choice"),
         ("--engine tensorrt", "invalid choice"),
         ("--image_pth x", "did you mean '--image_path'"),
+        (
+            "--engine onnxruntime --enable_mkldnn True",
+            "--enable_mkldnn True: --engine onnxruntime has no such",
+        ),
+        ("--engine openvino --print_detail True", "--print_detail True: --engine openvino has no such"),
+        ("--engine openvino --min_subgraph_size 5", "--min_subgraph_size 5"),
+        ("--engine openvino --auto_tuned_shape_file x", "--auto_tuned_shape_file x"),
     ],
 )
 def test_a_bad_flag_is_refused(flags: str, message: str) -> None:
@@ -230,6 +284,7 @@ def test_a_bad_flag_is_refused(flags: str, message: str) -> None:
         ("--is_slide", "needs crop_size and stride"),
         ("--flip_horizontal", "export it with --output_op none"),
         ("--video_out x.mp4", "is no video"),
+        ("--label_frames True", "images get their class ids anyway"),
         ("--custom_color 1 2", "expected red green blue"),
     ],
 )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import os
+import resource
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -243,11 +245,26 @@ def test_a_change_of_size_is_undone() -> None:
 
 @pytest.mark.parametrize(
     ("name", "stem"),
-    [("0", "camera_0"), ("rtsp://h/a/b?x=1", "b"), ("a/b.c.mp4", "b.c"), ("http://cam.local/", "cam")],
+    [
+        ("0", "camera_0"),
+        ("rtsp://h/a/b?x=1", "b"),
+        ("a/b.c.mp4", "b.c"),
+        ("http://cam.local/", "cam"),
+        ("rtsp://me:s3cr@t?@cam.local/", "cam"),
+        ("a?b@c.mp4", "a?b@c"),
+    ],
 )
 def test_names_of_results(name: str, stem: str) -> None:
     source: Any = Source([])
     assert Video(name, source, is_live=True).stem == stem
+
+
+def test_passwords_are_not_shown() -> None:
+    source: Any = Source([])
+    assert Video("rtsp://me:s3cret@h/a?token=s3cret", source, is_live=True).name == "rtsp://h/a"
+    with pytest.raises(UsageError, match="nothing that can be read") as caught:
+        open_video("rtsp://me:s3cret@127.0.0.1:1/a").__enter__()
+    assert "s3cret" not in str(caught.value)
 
 
 def test_a_slow_model_does_not_make_a_camera_fast(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -287,6 +304,63 @@ def test_an_interrupted_film_can_be_played(tmp_path: Path) -> None:
         interrupted()
     assert len(frames_of(path)) == 3
     assert [one.name for one in tmp_path.iterdir()] == ["x.mp4"]
+
+
+@pytest.mark.parametrize("case", ["save_dir", "video_out", "link", "url", "part"])
+def test_the_video_is_never_overwritten(
+    case: str, config: Path, movie: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / (".x.part.mp4" if case == "part" else "x.mp4")
+    shutil.copy(movie, source)
+    (tmp_path / "link.mp4").symlink_to(source)
+    flags = {
+        "video_out": ["--video_out", str(tmp_path / "deep" / ".." / "x.mp4")],
+        "link": ["--video_out", str(tmp_path / "link.mp4")],
+        "part": ["--video_out", str(tmp_path / "x.mp4")],
+    }
+    (tmp_path / "deep").mkdir()
+    given = f"file://{source}" if case == "url" else source
+    assert infer(config, given, tmp_path, *flags.get(case, [])) == 2
+    assert "would take the place of the video of --image_path" in capsys.readouterr().err
+    assert source.read_bytes() == movie.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["x.mp4", "x.y4m"])
+def test_an_older_film_stays_where_no_frame_was_written(name: str, tmp_path: Path) -> None:
+    path, stale = tmp_path / name, tmp_path / f".x.part{Path(name).suffix}"
+    path.write_bytes(b"older film")
+    stale.write_bytes(b"of a run that was killed")
+    with pytest.raises(DataError), open_film(str(path), rate=25, output=io.BytesIO()):
+        raise DataError("no frame")
+    assert path.read_bytes() == b"older film"
+    assert not stale.exists()
+
+
+@pytest.fixture
+def small_disk() -> Iterator[None]:
+    """No file can grow beyond 30 000 bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.usefixtures("small_disk")
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov", ".avi", ".y4m"])
+def test_a_full_disk_is_noticed(suffix: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / f"x{suffix}"
+    path.write_bytes(b"older film")
+    noise = np.random.default_rng(0).integers(0, 256, (40, 120, 160, 3)).astype(np.uint8)
+
+    def write() -> None:
+        with open_film(str(path), rate=RATE, output=io.BytesIO()) as sink:
+            for frame in noise:
+                sink.write(frame)
+
+    with pytest.raises(OutputError, match=r"is the disk full\?|File too large"):
+        write()
+    assert [one.name for one in tmp_path.iterdir()] == [path.name]
+    assert path.read_bytes() == b"older film"
 
 
 def test_a_film_that_cannot_be_written(tmp_path: Path) -> None:

@@ -116,7 +116,15 @@ def test_json(service: ServingProcess) -> None:
 
 @pytest.mark.parametrize(
     ("accept", "kind"),
-    [("image/png", "image/png"), ("*/*", "application/json"), ("application/json", "application/json")],
+    [
+        ("image/png", "image/png"),
+        ("*/*", "application/json"),
+        ("application/json", "application/json"),
+        ("image/png;q=0", "application/json"),
+        ("image/png; q=0.000, */*", "application/json"),
+        ("text/html;q=0, image/png;q=0.5", "image/png"),
+        ("application/json;q=0, image/png", "image/png"),
+    ],
 )
 def test_accept_chooses_the_output(service: ServingProcess, accept: str, kind: str) -> None:
     headers = {**PNG, "Accept": accept}
@@ -230,6 +238,23 @@ def test_headers_let_no_other_site_in(service: ServingProcess) -> None:
         assert headers["x-content-type-options"] == "nosniff"
         assert not [name for name in headers if name.startswith("access-control")]
         assert "server" not in headers
+
+
+@pytest.mark.parametrize(("site", "status"), [("cross-site", 403), ("same-origin", 200), ("none", 200)])
+def test_pages_of_other_sites_get_no_prediction(service: ServingProcess, site: str, status: int) -> None:
+    headers = {**PNG, "Sec-Fetch-Site": site}
+    answer = httpx.post(f"{service.url}/predict", content=encoded(picture(0)), headers=headers)
+    assert answer.status_code == status
+    assert status == 200 or answer.json() == {
+        "error": "a page of another site sent this; only the service's own page may"
+    }
+
+
+@pytest.mark.parametrize("path", ["/health", "/ready"])
+def test_state_without_a_body(service: ServingProcess, path: str) -> None:
+    answer = httpx.head(f"{service.url}{path}")
+    assert answer.status_code == 200
+    assert answer.content == b""
 
 
 @pytest.mark.parametrize(

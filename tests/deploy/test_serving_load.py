@@ -119,7 +119,33 @@ def test_time_is_limited(folder: Path, tmp_path: Path) -> None:
         late = [answer for answer in answers if answer.status_code == 503]
         assert late
         assert "no answer within 1 s" in late[0].json()["error"]
-        assert running.metric("paddleseg_in_flight") == 0
+        running.wait_for_metric("paddleseg_in_flight", 0)
+
+
+def test_a_busy_model(folder: Path, tmp_path: Path) -> None:
+    """Work that nobody waits for any more counts until it has ended; a second signal does not wait for it."""
+    large = encoded(picture(0, height=2048, width=2048), compress_level=0)  # some 8 s
+    flags = ["--timeout", "1", "--queue", "1", "--cpu_threads", "1"]
+    with ServingProcess(folder / "slow", tmp_path / "log.txt", *flags) as running:
+        assert post(running, large).status_code == 503
+        refused = post(running, encoded(picture(1)))
+        assert refused.status_code == 429
+        assert refused.json()["error"].startswith("1 requests are under way already")
+        running.process.send_signal(signal.SIGTERM)
+        time.sleep(0.3)
+        assert running.process.poll() is None
+        assert running.stop(seconds=1) == 128 + signal.SIGTERM
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_every_engine_answers_several_at_once(folder: Path, tmp_path: Path, engine: str) -> None:
+    images = [picture(n, height=40 + n % 3, width=56) for n in range(12)]
+    with ServingProcess(folder / "quick", tmp_path / "log.txt", engine=engine) as running:
+        with ThreadPoolExecutor(6) as pool:
+            answers = list(pool.map(lambda image: post(running, encoded(image)), images))
+        assert f"on {engine}" in running.log
+    for image, answer in zip(images, answers, strict=True):
+        np.testing.assert_array_equal(decoded(answer.content), strongest(image))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -129,7 +155,7 @@ def test_the_end_loses_no_answer(slow: ServingProcess, number: signal.Signals) -
         working = [pool.submit(post, slow, LARGE) for _ in range(3)]
         slow.wait_for_metric("paddleseg_in_flight", 3)
         slow.process.send_signal(number)
-        late = []
+        late: list[int] = []
         while not late or late[-1] != 503:
             late.append(httpx.get(f"{slow.url}/ready").status_code)
         refused = post(slow, LARGE)
@@ -181,4 +207,4 @@ def test_a_second_signal_does_not_wait(slow: ServingProcess) -> None:
         slow.process.send_signal(signal.SIGTERM)
         time.sleep(0.3)
         assert slow.process.poll() is None
-        assert slow.stop(seconds=10) == 0
+        assert slow.stop(seconds=10) == 128 + signal.SIGTERM

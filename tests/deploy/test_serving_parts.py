@@ -64,9 +64,13 @@ async def answers_of(
             observe=lambda size: None,
         )
         running = asyncio.create_task(batcher.run())
-        answers = await asyncio.gather(*map(batcher.output_of, images), return_exceptions=True)
+        left: list[int] = []
+        waiting = [batcher.labels_of(one, on_left=lambda: left.append(1)) for one in images]
+        answers = await asyncio.gather(*waiting, return_exceptions=True)
+        await asyncio.sleep(0)
         running.cancel()
         assert len(batcher) == 0
+        assert len(left) == len(images)
     return answers, time.perf_counter() - start
 
 
@@ -83,6 +87,46 @@ def test_one_bad_image_does_not_fail_its_batch() -> None:
     assert answers[0].flat[0] == 1
     assert isinstance(answers[1], ValueError)
     assert answers[2].flat[0] == 2
+
+
+def test_images_that_nobody_waits_for() -> None:
+    """One that is in the model leaves when the model is done, and is not tried again when its batch fails."""
+
+    async def check() -> None:
+        model, left = FakeModel(0.2), [0, 0, 0]
+        with ThreadPoolExecutor(1) as thread:
+            batcher = Batcher(
+                model,
+                thread=thread,
+                max_batch=2,
+                max_wait=0,
+                others_coming=lambda: 0,
+                observe=lambda size: None,
+            )
+
+            def waiting_for(number: int, value: float) -> asyncio.Task[Any]:
+                def on_left() -> None:
+                    left[number] += 1
+
+                return asyncio.create_task(batcher.labels_of(image(value), on_left=on_left))
+
+            tasks = [waiting_for(0, 1), waiting_for(1, -1), waiting_for(2, 2)]
+            running = asyncio.create_task(batcher.run())
+            await asyncio.sleep(0.1)
+            assert model.batches == [[(1, 2), (-1, 2)]]
+            tasks[0].cancel()
+            tasks[2].cancel()
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            assert left == [0, 0, 1]
+            with pytest.raises(ValueError, match="negative"):
+                await tasks[1]
+            await asyncio.sleep(0)
+            running.cancel()
+        assert left == [1, 1, 1]
+        assert model.batches == [[(1, 2), (-1, 2)], [(-1, 2)]]
+
+    asyncio.run(check())
 
 
 @pytest.mark.parametrize(("coming", "least", "most"), [(0, 0.0, 0.2), (1, 0.4, 0.8)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import http.server
 import io
 import socket
@@ -78,7 +79,7 @@ def names(root: Path, split: str) -> list[str]:
 
 
 def test_links_make_a_data_set(cityscapes: Path, tmp_path: Path) -> None:
-    target = tmp_path / "data/cityscapes"
+    target = tmp_path / "data/prepared"
     assert prepare(target, "--source", str(cityscapes)) == 0
     assert names(target, "train") == names(cityscapes, "train")
     lines = (target / "val.list").read_text().splitlines()
@@ -98,11 +99,20 @@ def test_limits_spread_over_the_split(cityscapes: Path, tmp_path: Path) -> None:
     assert len(names(target, "train")) == 6
 
 
-def test_a_data_set_in_its_place_is_used_as_it_is(tmp_path: Path) -> None:
-    target = make_cityscapes(tmp_path / "cityscapes")
-    before = sorted(target.rglob("*"))
-    assert prepare(target, "--train", "1") == 0
-    assert sorted(target.rglob("*")) == before
+def test_a_data_set_beside_the_target_is_linked_and_left_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prepare_files, "_ROOT", tmp_path)
+    make_cityscapes(tmp_path / "data/cityscapes", train=9)  # takes second place
+    own = make_cityscapes(tmp_path / "test_tipc/data/cityscapes")
+    before = sorted(own.rglob("*"))
+    target = own.with_name("prepared")
+    assert prepare(target, "--train", "1", "--val", "2") == 0
+    assert sorted(own.rglob("*")) == before
+    for split, count in (("train", 1), ("val", 2)):
+        lines = (target / f"{split}.list").read_text().splitlines()
+        assert len(lines) == len(names(target, split)) == count
+        assert all((target / name).resolve().is_relative_to(own) for line in lines for name in line.split())
 
 
 def test_other_content_is_not_replaced(cityscapes: Path, tmp_path: Path) -> None:
@@ -133,7 +143,7 @@ def test_a_download_is_extracted_once(
     monkeypatch.setattr(prepare_files, "_ROOT", tmp_path)  # which has no data/cityscapes
     address, folder = served
     file = make_archive(folder / "cityscapes_20imgs.tar", cityscapes, mode)
-    target = tmp_path / "test_tipc/data/cityscapes"
+    target = tmp_path / "test_tipc/data/prepared"
     assert prepare(target, "--train", "2", url=f"{address}/{file.name}") == 0
     assert len(names(target, "train")) == 2
     file.unlink()
@@ -196,6 +206,31 @@ def test_a_cut_archive_leaves_nothing(tmp_path: Path, mode: str, share: float) -
     assert sorted(path.name for path in tmp_path.iterdir()) == ["content", "cut.tar", "whole.tar"]
 
 
+@pytest.mark.parametrize("mode", ["w:gz", "w:bz2", "w:xz"])
+def test_a_changed_byte_leaves_nothing(tmp_path: Path, mode: str) -> None:
+    content = tmp_path / "content"
+    content.mkdir()
+    (content / "a.bin").write_bytes(np.random.default_rng(0).bytes(40_000))
+    whole = make_archive(tmp_path / "whole.tar", content, mode).read_bytes()
+    archive = tmp_path / "changed.tar"
+    for place in range(len(whole) // 3, len(whole), len(whole) // 4):  # in the file's data
+        archive.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.raises(DataError, match="not a complete tar archive"):
+            prepare_files.extract(archive, tmp_path / "out")
+        assert not (tmp_path / "out").exists()
+
+
+def test_a_full_disk_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive = make_archive(tmp_path / "a.tar", make_cityscapes(tmp_path / "data"))
+
+    def extract(*arguments: object, **options: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tarfile.TarFile, "extract", extract)
+    with pytest.raises(OutputError, match="No space left on device"):
+        prepare_files.extract(archive, tmp_path / "out")
+
+
 def test_a_damaged_download_is_fetched_anew(
     served: tuple[str, Path], cityscapes: Path, tmp_path: Path
 ) -> None:
@@ -244,7 +279,7 @@ def test_without_data_the_demo_data_set_is_made(
 ) -> None:
     (tmp_path / "tools").symlink_to(ROOT / "tools")
     monkeypatch.setattr(prepare_files, "_ROOT", tmp_path)
-    target = tmp_path / "data/cityscapes"
+    target = tmp_path / "data/prepared"
     assert prepare(target, "--train", "4") == 0
     said = "".join(capfd.readouterr())
     assert "cannot download http://127.0.0.1:9/x.tar: Connection refused" in said

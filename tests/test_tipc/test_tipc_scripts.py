@@ -11,7 +11,7 @@ import pytest
 from tipc_workspace import ROOT, Workspace, make_workspace
 
 CONFIG = "--config configs/ccnet/ccnet_resnet101_os8_cityscapes_769x769_60k.yml"
-DATA = "val_dataset.dataset_root=test_tipc/data/cityscapes"
+DATA = "val_dataset.dataset_root=test_tipc/data/prepared"
 RUN = "./test_tipc/output/ccnet/norm_gpus_-1_autocast_null"
 
 
@@ -48,7 +48,7 @@ def test_the_chain_on_a_cpu(workspace: Workspace) -> None:
     assert [options(command)["--engine"] for command in infers] == ["paddle", "onnxruntime", "openvino"]
     for command in infers:
         assert options(command)["--config"] == f"{RUN}/deploy.yaml"
-        assert options(command)["--image_path"] == "test_tipc/data/cityscapes/val.list"
+        assert options(command)["--image_path"] == "test_tipc/data/prepared/val.list"
         assert options(command)["--precision"] == "fp32"
     # oneDNN is a matter of Paddle's engine alone.
     assert ["--enable_mkldnn" in options(command) for command in infers] == [True, False, False]
@@ -98,9 +98,21 @@ def test_a_failed_step_shows_and_what_needs_it_is_left_out(
 
 
 def test_an_interrupted_step_ends_the_script(workspace: Workspace) -> None:
-    workspace.fail_on("val.py", status=130)
+    workspace.interrupt_at("val.py")
     assert workspace.chain("lite_train_lite_infer").returncode == 130
     assert programs(workspace) == ["train.py", "val.py"]
+
+
+@pytest.mark.parametrize("status", [130, 134, 137, 139, 143])
+def test_a_crashed_step_is_a_failed_one(workspace: Workspace, status: int) -> None:
+    """What a segmentation fault (139), the memory's end (137) or a signal to the step alone leave."""
+    workspace.fail_on("onnxruntime", status=status)
+    assert workspace.chain("lite_train_lite_infer").returncode == 1
+    assert [line.split()[1] for line in workspace.results[1:]] == [
+        *["successfully"] * 4,
+        "failed",
+        "successfully",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -170,7 +182,7 @@ def test_whole_infer_exports_the_trained_model(workspace: Workspace) -> None:
     assert options(export)["--save_dir"] == "./test_tipc/output/ccnet"
     assert "ResNet18" not in export  # the weights are the recipe's
     assert len(infers) == 3
-    assert options(infers[0])["--image_path"] == "./test_tipc/data/cityscapes/val.list"
+    assert options(infers[0])["--image_path"] == "./test_tipc/data/prepared/val.list"
 
 
 def test_klquant_quantises_and_infers_in_int8(workspace: Workspace) -> None:
@@ -178,7 +190,7 @@ def test_klquant_quantises_and_infers_in_int8(workspace: Workspace) -> None:
     assert programs(workspace) == ["export.py", "slim/quant/ptq.py", *["deploy/python/infer.py"] * 2]
     quantise, *infers = workspace.commands[1:]
     assert options(quantise)["--config"] == "./test_tipc/output/ccnet/deploy.yaml"
-    assert options(quantise)["--calibration"] == "./test_tipc/data/cityscapes/val.list"
+    assert options(quantise)["--calibration"] == "./test_tipc/data/prepared/val.list"
     assert [options(command)["--precision"] for command in infers] == ["int8", "int8"]
     assert [options(command)["--engine"] for command in infers] == ["onnxruntime", "openvino"]
 
@@ -251,7 +263,7 @@ def test_prepare_asks_for_the_data_of_the_mode(
     done = workspace.run("prepare.sh", str(workspace.parameters), mode)
     assert done.returncode == 0, done.stderr
     command = " ".join(workspace.commands[0].split()[1:])
-    expected = f"test_tipc/prepare_files.py data --target test_tipc/data/cityscapes {limits} --url".split()
+    expected = f"test_tipc/prepare_files.py data --target test_tipc/data/prepared {limits} --url".split()
     assert command == f"{' '.join(expected)} https://paddleseg.bj.bcebos.com/{archive}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +14,8 @@ __all__ = ["PARAMETERS", "ROOT", "Workspace", "make_workspace"]
 ROOT = Path(__file__).resolve().parents[2]
 PARAMETERS = ROOT / "test_tipc/configs/ccnet/train_infer_python.txt"
 
-# A probe (program on standard input) gets the number of GPUs; a program fails when the word after FAIL is in
-# its command line.
+# A probe (program on standard input) gets the number of GPUs; a program fails when the word in `fail` is in
+# its command line; with that in `interrupt` it does to its process group what Ctrl-C does, and ends as Python.
 _FAKE_PYTHON = """#!/usr/bin/env bash
 case "$1" in
     -) cat >/dev/null; cat "$FAKE/gpus" ;;
@@ -23,6 +24,11 @@ case "$1" in
     *)
         echo "${CUDA_VISIBLE_DEVICES:-all} $*" >>"$FAKE/commands"
         echo "output of $1"
+        if [[ -f "$FAKE/interrupt" && "$*" == *"$(cat "$FAKE/interrupt")"* ]]; then
+            trap '' INT
+            kill -INT 0
+            exit 130
+        fi
         if [[ -f "$FAKE/fail" && "$*" == *"$(cat "$FAKE/fail")"* ]]; then exit "$(cat "$FAKE/status")"; fi
         ;;
 esac
@@ -47,7 +53,14 @@ class Workspace:
         environment.pop("CUDA_VISIBLE_DEVICES", None)
         command = ["bash", str(self.root / "test_tipc" / script), *arguments]
         return subprocess.run(
-            command, cwd=self.root / "fake", env=environment, capture_output=True, text=True, timeout=60
+            command,
+            cwd=self.root / "fake",
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            start_new_session=True,
+            preexec_fn=_accept_interrupts,
         )
 
     def chain(self, mode: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -62,6 +75,10 @@ class Workspace:
         """Makes commands with the word fail."""
         (self.root / "fake/fail").write_text(word)
         (self.root / "fake/status").write_text(str(status))
+
+    def interrupt_at(self, word: str) -> None:
+        """Presses Ctrl-C while a command with the word runs."""
+        (self.root / "fake/interrupt").write_text(word)
 
     def set_line(self, number: int, text: str) -> None:
         """Changes a line of the parameter file, counted from 1."""
@@ -88,6 +105,11 @@ class Workspace:
     def results(self) -> list[str]:
         """The lines of results_python.log."""
         return (self.root / "test_tipc/output/ccnet/results_python.log").read_text().splitlines()
+
+
+def _accept_interrupts() -> None:
+    """As in a terminal; a shell's background jobs, such as this test run may be, ignore them."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def make_workspace(root: Path) -> Workspace:

@@ -16,8 +16,8 @@ const char* const kUsage =
     "\n"
     "  --config      deploy.yaml\n"
     "  --image_path  an image, or a folder, which is searched with its subfolders\n"
-    "  --save_dir    gets label/, pseudo_color_prediction/ and added_prediction/ (default: ./output)\n"
-    "  --threads     CPU threads (default: the cores that this process has)\n"
+    "  --save_dir    gets label/, pseudo_color_prediction/, added_prediction/ and NAME.png (default: ./output)\n"
+    "  --threads     CPU threads (default: the cores that this process may use)\n"
     "  --precision   fp32, or int8 where the model was quantised (default: fp32)\n"
     "  --benchmark   print the milliseconds that an image takes\n";
 

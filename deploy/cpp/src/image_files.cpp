@@ -42,6 +42,25 @@ std::string unique_name(const std::string& wanted, std::set<std::string>& taken)
     return name;
 }
 
+// Images in folders that are called like ours go to others, whose names no image has.
+void set_top_names(std::vector<ImageFile>& images) {
+    std::set<std::string> firsts;
+    for (const ImageFile& image : images) firsts.insert(*fs::path(image.name).begin());
+    std::map<std::string, std::string> renamed;
+    for (const char* const ours : kResultFolders) {
+        if (firsts.count(ours) > 0) renamed[ours] = std::string(ours) + "_images";
+    }
+    const auto is_taken = [&firsts](const auto& entry) { return firsts.count(entry.second) > 0; };
+    while (std::any_of(renamed.begin(), renamed.end(), is_taken)) {
+        for (auto& [ours, other] : renamed) other += '_';
+    }
+    for (ImageFile& image : images) {
+        const std::string first = *fs::path(image.name).begin();
+        const bool is_moved = first != image.name && renamed.count(first) > 0;
+        image.top_name = is_moved ? renamed[first] + image.name.substr(first.size()) : image.name;
+    }
+}
+
 // Two images that differ in the suffix alone keep it in their names.
 std::vector<ImageFile> named(const std::vector<fs::path>& files, const fs::path& root) {
     std::map<std::string, int> stems;
@@ -55,8 +74,9 @@ std::vector<ImageFile> named(const std::vector<fs::path>& files, const fs::path&
         std::replace(flat.begin(), flat.end(), '.', '_');
         const bool is_alone = stems[stem(file)] == 1;
         const std::string wanted = is_alone ? stem(file) : below(file).replace_filename(flat).string();
-        images.push_back({file, unique_name(wanted, taken)});
+        images.push_back({file, unique_name(wanted, taken), ""});
     }
+    set_top_names(images);
     return images;
 }
 

@@ -6,7 +6,6 @@
 #include <functional>
 #include <iostream>
 #include <set>
-#include <thread>
 
 #include "arguments.h"
 #include "colours.h"
@@ -18,6 +17,7 @@
 #include "labels.h"
 #include "model.h"
 #include "png.h"
+#include "threads.h"
 #include "transforms.h"
 
 namespace segment {
@@ -27,8 +27,6 @@ namespace {
 constexpr int kOk = 0;
 constexpr int kFailed = 1;
 constexpr int kUsageError = 2;
-
-const char* const kFolders[] = {"label", "pseudo_color_prediction", "added_prediction"};
 
 using Clock = std::chrono::steady_clock;
 
@@ -73,14 +71,16 @@ Labels predict(Model& model, const Description& description, const Picture& pict
 }
 
 // All three pictures before the first is written: an image has all of its results or none.
-void write_results(const std::filesystem::path& folder, const std::string& name, const Picture& picture,
+void write_results(const std::filesystem::path& folder, const ImageFile& image, const Picture& picture,
                    const Labels& labels, const Palette& palette) {
     const Bytes ids = encode_labels(labels);
     const Bytes colours = encode_painted(labels, palette);
     const Bytes added = encode_picture(overlay(picture, labels, palette));
-    write_file(folder / kFolders[0] / (name + ".png"), ids);
-    write_file(folder / kFolders[1] / (name + ".png"), colours);
-    write_file(folder / kFolders[2] / (name + ".png"), added);
+    const std::string name = image.name + ".png";
+    write_file(folder / kResultFolders[0] / name, ids);
+    write_file(folder / kResultFolders[1] / name, colours);
+    write_file(folder / kResultFolders[2] / name, added);
+    write_file(folder / (image.top_name + ".png"), colours);
 }
 
 // Makes sure that no result takes the place of an image that is to be predicted.
@@ -89,8 +89,9 @@ void refuse_overwriting(const std::vector<ImageFile>& images, const std::filesys
     std::set<std::filesystem::path> inputs;
     for (const ImageFile& image : images) inputs.insert(std::filesystem::weakly_canonical(image.path, error));
     for (const ImageFile& image : images) {
-        for (const char* const kind : kFolders) {
-            const auto target = folder / kind / (image.name + ".png");
+        std::vector<std::filesystem::path> targets = {folder / (image.top_name + ".png")};
+        for (const char* const kind : kResultFolders) targets.push_back(folder / kind / (image.name + ".png"));
+        for (const auto& target : targets) {
             if (inputs.count(std::filesystem::weakly_canonical(target, error)) > 0) {
                 throw UserError("--save_dir " + folder.string() + ": the result " + target.string() +
                                 " would take the place of an image of --image_path; choose another folder");
@@ -135,8 +136,7 @@ int run(const std::vector<std::string>& words) {
         std::cout << kUsage;
         return kOk;
     }
-    const int threads =
-        arguments.threads > 0 ? arguments.threads : static_cast<int>(std::max(std::thread::hardware_concurrency(), 1U));
+    const int threads = arguments.threads > 0 ? arguments.threads : available_cores();
     const Description description = read_description(arguments.config);
     const auto images = find_images(arguments.image_path);
     refuse_overwriting(images, arguments.save_dir);
@@ -150,7 +150,7 @@ int run(const std::vector<std::string>& words) {
         const bool is_done = attempt(image, [&] {
             const Picture picture = read_picture(image.path, description.channels());
             if (arguments.benchmark && is_first) predict(model, description, picture, warm_up);
-            write_results(arguments.save_dir, image.name, picture, predict(model, description, picture, times), palette);
+            write_results(arguments.save_dir, image, picture, predict(model, description, picture, times), palette);
         });
         if (!is_done) ++failed;
     }
@@ -167,10 +167,10 @@ int run(const std::vector<std::string>& words) {
 int main(int count, char** words) {
     try {
         return segment::run({words + 1, words + count});
-    } catch (const segment::UserError& error) {
-        segment::report("error: ", error.what());
     } catch (const std::bad_alloc&) {
         segment::report("error: ", "out of memory");
+    } catch (const std::exception& error) {  // a UserError, or a library's
+        segment::report("error: ", error.what());
     }
     return segment::kUsageError;
 }

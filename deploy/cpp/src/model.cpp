@@ -140,8 +140,8 @@ std::variant<Labels, Planes> Model::run(const Planes& image) {
         request_.infer();
         return output_of(request_.get_output_tensor(0), size, image.size, description_.num_classes);
     } catch (const ov::Exception& error) {
-        throw UserError(description_.path.string() + ": OpenVINO cannot run the model (" +
-                        shortened(error) + "); export the model again");
+        throw ImageError("OpenVINO cannot run the model on it (" + shortened(error) +
+                         "); if it fails on every image, export the model again");
     }
 }
 

@@ -19,7 +19,7 @@ public:
     Model(const Description& description, const std::string& precision, int threads);
 
     // Class ids of a model that ends in argmax, else scores; both of the image's size. An image smaller than the
-    // model's fixed size is padded. Throws ImageError for one that does not fit, UserError when the model does not
+    // model's fixed size is padded. Throws ImageError for one that does not fit or fails, UserError when the model does not
     // do what deploy.yaml says.
     std::variant<Labels, Planes> run(const Planes& image);
 

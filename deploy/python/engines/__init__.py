@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 from deploy.python.description import DeployDescription
 from deploy.python.engines.base import (
-    DEVICES,
     ENGINES,
     PRECISIONS,
     Engine,
     EngineOptions,
     Floats,
+    Guarded,
     PaddleOptions,
 )
 from deploy.python.engines.choice import choose_engine
@@ -20,7 +20,6 @@ from deploy.python.engines.obstacles import first_obstacle, installed_engines
 from paddleseg.errors import UsageError
 
 __all__ = [
-    "DEVICES",
     "ENGINES",
     "PRECISIONS",
     "Engine",
@@ -92,5 +91,4 @@ def _load(
 ) -> Engine:
     module, class_name = _CLASSES[name]
     make = getattr(importlib.import_module(f"{__name__}.{module}"), class_name)
-    engine: Engine = make(description, options, samples)
-    return engine
+    return Guarded(make(description, options, samples), description)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
@@ -10,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deploy.python.description import DeployDescription
-from paddleseg.errors import ConfigError, UsageError
+from paddleseg.errors import ConfigError, PaddleSegError, UsageError
 
 __all__ = [
     "DEVICES",
@@ -19,8 +20,10 @@ __all__ = [
     "Engine",
     "EngineOptions",
     "Floats",
+    "Guarded",
     "Output",
     "PaddleOptions",
+    "check_input_shape",
     "unreadable",
 ]
 
@@ -60,6 +63,7 @@ class PaddleOptions:
         enable_auto_tune: Collect the sizes inside the model from real inputs, for TensorRT.
         auto_tuned_shape_file: Where they are kept.
         print_detail: Show Paddle's own messages.
+        batch_size: Images that go through the model together, at most; TensorRT is built for these.
     """
 
     enable_mkldnn: bool = True
@@ -68,6 +72,7 @@ class PaddleOptions:
     enable_auto_tune: bool = False
     auto_tuned_shape_file: Path = Path("auto_tune_tmp.pbtxt")
     print_detail: bool = False
+    batch_size: int = 1
 
 
 @dataclass(frozen=True)
@@ -95,6 +100,58 @@ class EngineOptions:
                 raise UsageError(f"{name}: expected one of {', '.join(known)}, got '{value}'")
 
 
+class Guarded:
+    """An engine whose own exceptions become one message.
+
+    Args:
+        engine: The engine.
+        description: Its model.
+    """
+
+    def __init__(self, engine: Engine, description: DeployDescription) -> None:
+        self.name = engine.name
+        self._engine, self._description = engine, description
+
+    def run(self, batch: Floats) -> Output:
+        """Runs the model: see :meth:`Engine.run`.
+
+        Raises:
+            ConfigError: The model cannot take the batch.
+            MemoryError: There is not enough.
+        """
+        try:
+            return self._engine.run(batch)
+        except (PaddleSegError, MemoryError):
+            raise
+        except Exception as error:  # of many kinds, without a common base
+            size = "×".join(map(str, batch.shape))
+            raise ConfigError(
+                f"{self._description.path}: {self.name} failed on an input of {size} "
+                f"({_one_line(error)}); try another --engine, or export the model again"
+            ) from error
+
+
+def check_input_shape(description: DeployDescription, shape: Sequence[Any]) -> None:
+    """Compares the input of a loaded model with ``input_shape`` in deploy.yaml, where that says it.
+
+    Args:
+        description: What deploy.yaml says.
+        shape: N, C, H, W as the engine gives it; whatever is no number from 1 stands for any.
+
+    Raises:
+        ConfigError: The model takes one size only, and it is another one.
+    """
+    own = [n if isinstance(n, int) and n >= 1 else -1 for n in shape]
+    said = list(description.input_shape)
+    if "input_shape" not in description.raw:
+        return
+    if len(own) != 4 or any(have not in (-1, want) for have, want in zip(own, said, strict=True)):
+        raise ConfigError(
+            f"{description.path}: input_shape is {said}, but the model takes {own}; write that there, or "
+            "export the model again"
+        )
+
+
 def unreadable(description: DeployDescription, engine: str, error: Exception) -> ConfigError:
     """The error for a file that an engine cannot load.
 
@@ -103,7 +160,10 @@ def unreadable(description: DeployDescription, engine: str, error: Exception) ->
         engine: The engine.
         error: What it raised.
     """
-    reason = " ".join(str(error).split())[:300]
     return ConfigError(
-        f"{description.path}: {engine} cannot load the model ({reason}); export the model again"
+        f"{description.path}: {engine} cannot load the model ({_one_line(error)}); export the model again"
     )
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]

@@ -7,7 +7,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib import metadata
 from pathlib import Path
 
@@ -54,7 +54,7 @@ def choose_engine(
         The engine; which one, and why, is logged.
 
     Raises:
-        ConfigError: No engine can load the model.
+        ConfigError: No engine can run the model.
     """
     if len(names) == 1:
         _logger.info(f"--engine auto: {names[0]}, the only one for this model{_hint(description)}")
@@ -62,7 +62,9 @@ def choose_engine(
     memory, key = description.path.parent / MEMORY, _key(description, options)
     remembered = _recall(memory).get(key)
     if isinstance(remembered, str) and remembered in names:
-        _logger.info(f"--engine auto: {remembered}, the fastest in an earlier trial (see {memory})")
+        _logger.info(
+            f"--engine auto: {remembered}, the fastest in an earlier trial; delete {memory} to try again"
+        )
         return load(remembered, description, options, samples)
     best, seconds = _race(names, description, options, load=load, samples=samples)
     figures = ", ".join(f"{name} {seconds[name]:.3f}" for name in sorted(seconds, key=seconds.__getitem__))
@@ -80,23 +82,26 @@ def _race(
     load: Load,
     samples: Sequence[Floats],
 ) -> tuple[Engine, dict[str, float]]:
-    """The fastest engine and the seconds of a run of each that could load the model."""
+    """The fastest engine and the seconds of a run of each that could run the model."""
     best: Engine | None = None
     seconds: dict[str, float] = {}
-    failures: list[PaddleSegError] = []
+    failures: list[Exception] = []
     image = _trial_input(description, samples)
     for name in names:
         try:
             engine = load(name, description, options, samples)
-        except PaddleSegError as error:
-            _logger.warning(f"--engine auto: without {name}: {error}")
+            limit = _HOPELESS * min(seconds.values(), default=float("inf"))
+            seconds[name] = _time(engine, image, limit)
+        except (PaddleSegError, MemoryError) as error:
+            _logger.warning(f"--engine auto: without {name}: {str(error) or 'out of memory'}")
             failures.append(error)
             continue
-        seconds[name] = _time(engine, image, _HOPELESS * min(seconds.values(), default=float("inf")))
         if best is None or seconds[name] < seconds[best.name]:
             best = engine
     if best is None:
-        raise ConfigError(f"{description.path}: no engine can load the model; {failures[0]}")
+        raise ConfigError(
+            f"{description.path}: no engine can run the model; {str(failures[0]) or 'out of memory'}"
+        )
     return best, seconds
 
 
@@ -131,7 +136,9 @@ def _key(description: DeployDescription, options: EngineOptions) -> str:
     for package in _PACKAGES:
         with contextlib.suppress(metadata.PackageNotFoundError):
             versions[package] = metadata.version(package)
-    facts = [[_identity(description, file) for file in files], versions, cpu_model(), asdict(options)]
+    # How many images go together changes the sizes that TensorRT is built for, not which engine is fastest.
+    asked = asdict(replace(options, paddle=replace(options.paddle, batch_size=1)))
+    facts = [[_identity(description, file) for file in files], versions, cpu_model(), asked]
     return hashlib.sha256(json.dumps(facts, default=str).encode()).hexdigest()[:32]
 
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import cast
 
 from deploy.python.description import DeployDescription
-from deploy.python.engines.base import EngineOptions, Floats, Output, unreadable
+from deploy.python.engines.base import EngineOptions, Floats, Output, check_input_shape, unreadable
+from deploy.python.engines.memory import lack_of_memory
 from paddleseg.errors import DeviceError
 
 __all__ = ["OnnxRuntimeEngine"]
@@ -55,10 +56,18 @@ class OnnxRuntimeEngine:
             ):
                 raise unreadable(description, "ONNX Runtime", error) from error
             raise
-        self._input = self._session.get_inputs()[0].name
+        if options.device == "gpu" and _CUDA not in self._session.get_providers():
+            raise DeviceError(
+                "--device gpu: ONNX Runtime cannot use the GPU (no driver, or not the CUDA and cuDNN that "
+                "this onnxruntime-gpu needs); install these, or use --device cpu"
+            )
+        first = self._session.get_inputs()[0]
+        check_input_shape(description, first.shape)
+        self._input = first.name
 
     def run(self, batch: Floats) -> Output:
-        return cast(Output, self._session.run(None, {self._input: batch})[0])
+        with lack_of_memory():
+            return cast(Output, self._session.run(None, {self._input: batch})[0])
 
 
 def _providers(device: str, available: list[str]) -> list[str]:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from deploy.python.description import DeployDescription
-from deploy.python.engines.base import EngineOptions, Floats, Output, unreadable
+from deploy.python.engines.base import EngineOptions, Floats, Output, check_input_shape, unreadable
+from deploy.python.engines.memory import lack_of_memory
 from paddleseg.errors import DeviceError
 
 __all__ = ["OpenVinoEngine"]
@@ -54,9 +55,21 @@ class OpenVinoEngine:
             self._model = core.compile_model(core.read_model(model=data), "CPU", settings)
         except (RuntimeError, ValueError, TypeError) as error:
             raise unreadable(description, "OpenVINO", error) from error
+        shape = self._model.input(0).partial_shape
+        check_input_shape(description, [-1 if n.is_dynamic else n.get_length() for n in shape])
         self._request = self._model.create_infer_request()
 
     def run(self, batch: Floats) -> Output:
-        results = self._request.infer([batch], share_inputs=True, share_outputs=True)
-        # The request's next run writes into the same memory.
-        return np.array(results[self._model.output(0)])
+        with lack_of_memory():
+            results = self._request.infer([batch], share_inputs=True, share_outputs=True)
+            shared = results[self._model.output(0)]
+            # The request's next run writes into the same memory.
+            output = np.array(shared)
+            # Without memory OpenVINO 2026.4.1 raises nothing and leaves what was there before.
+            missing = -1 if output.dtype.kind in "iu" else np.finfo(output.dtype).min
+            if (len(output), *output.shape[-2:]) != (len(batch), *batch.shape[-2:]) or output.flat[
+                0
+            ] == missing:
+                raise MemoryError(f"OpenVINO gave no output for a batch of {batch.shape}")
+            shared.flat[0] = missing
+        return output

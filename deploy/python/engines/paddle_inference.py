@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, cast
 
+import numpy as np
+
 from deploy.python.description import DeployDescription
-from deploy.python.engines.base import EngineOptions, Floats, Output, unreadable
+from deploy.python.engines.base import EngineOptions, Floats, Output, check_input_shape, unreadable
 from paddleseg import runtime
 from paddleseg.errors import DeviceError
 from paddleseg.log import get_logger
@@ -15,7 +17,7 @@ __all__ = ["PaddleEngine"]
 
 _GPU_MEMORY_MB = 256
 _TRT_WORKSPACE_BYTES = 1 << 30
-# What TensorRT is built for where nothing was collected: PaddleSeg's range, for one image.
+# What TensorRT is built for where nothing was collected: PaddleSeg's range.
 _TRT_SIZES = ((100, 100), (2000, 3000), (512, 1024))
 # Passes that Paddle 3.3.1 runs by itself wherever oneDNN is on. The first puts bilinear interpolation on
 # oneDNN, which fails; the others fuse activations, and the one for LeakyReLU ends the process.
@@ -67,6 +69,9 @@ class PaddleEngine:
             _configure_cpu(settings, options)
         self._predictor = _predictor(inference, settings, description)
         self._input = self._predictor.get_input_handle(self._predictor.get_input_names()[0])
+        shape = self._input.shape()
+        if len(shape) == 4:  # before the first run Paddle knows a fixed one only, and of the new format only
+            check_input_shape(description, shape)
         self._output = self._predictor.get_output_handle(self._predictor.get_output_names()[0])
 
     def run(self, batch: Floats) -> Output:
@@ -139,7 +144,7 @@ def _configure_gpu(
     settings.enable_use_gpu(_GPU_MEMORY_MB, 0, precision)
     if not wanted.use_trt:
         return
-    count = max(description.input_shape[0], 1)
+    count = _largest_batch(description, options)
     settings.enable_tensorrt_engine(
         workspace_size=_TRT_WORKSPACE_BYTES,
         max_batch_size=count,
@@ -153,8 +158,14 @@ def _configure_gpu(
         settings.enable_tuned_tensorrt_dynamic_shape(str(wanted.auto_tuned_shape_file), True)
     else:
         channels = description.input_shape[1]
-        ranges = [{"x": [count, channels, *size]} for size in _TRT_SIZES]
+        counts = (max(description.input_shape[0], 1), count, count)
+        ranges = [{"x": [n, channels, *size]} for n, size in zip(counts, _TRT_SIZES, strict=True)]
         settings.set_trt_dynamic_shape_info(*ranges)
+
+
+def _largest_batch(description: DeployDescription, options: EngineOptions) -> int:
+    fixed = description.input_shape[0]
+    return options.paddle.batch_size if fixed == -1 else fixed
 
 
 def _collect_sizes(
@@ -167,8 +178,11 @@ def _collect_sizes(
     settings.collect_shape_range_info(str(file))
     predictor = _predictor(inference, settings, description)
     handle = predictor.get_input_handle(predictor.get_input_names()[0])
+    counts = sorted({max(description.input_shape[0], 1), _largest_batch(description, options)})
     for sample in samples:
-        handle.reshape(sample.shape)
-        handle.copy_from_cpu(sample)
-        predictor.run()
+        for count in counts:
+            batch = np.repeat(sample, count, axis=0)
+            handle.reshape(batch.shape)
+            handle.copy_from_cpu(batch)
+            predictor.run()
     _logger.info(f"sizes of {len(samples)} inputs for TensorRT are in {file}")
