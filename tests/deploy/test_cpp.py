@@ -247,11 +247,10 @@ def test_labels_of_ccnet_are_those_of_python(run: Run, tmp_path: Path, ccnet: Pa
     assert len(np.unique(label)) > 1, "a comparison worth making"
 
 
-def test_labels_in_int8_are_those_of_python(run: Run, tmp_path: Path, ccnet: Path) -> None:
+def test_labels_in_int8_are_those_of_python(run: Run, tmp_path: Path, config: Path) -> None:
     from slim.quant import ptq
 
     images = write_images(tmp_path / "images")
-    config = shutil.copytree(ccnet.parent, tmp_path / "model") / "deploy.yaml"
     assert ptq.main(["--config", str(config), "--calibration", str(images), "--count", "2"]) == 0
     done = run(config, images, "--precision", "int8")
     assert (done.returncode, done.stderr) == (0, "")

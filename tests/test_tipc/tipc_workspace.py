@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PARAMETERS = ROOT / "test_tipc/configs/ccnet/train_infer_python.txt"
 
 # A probe (program on standard input) gets the number of GPUs; a program fails when the word in `fail` is in
-# its command line; with that in `interrupt` it does to its process group what Ctrl-C does, and ends as Python.
+# its command line; with that in `interrupt` it does what Ctrl-C does, and ends as Python would.
 _FAKE_PYTHON = """#!/usr/bin/env bash
 case "$1" in
     -) cat >/dev/null; cat "$FAKE/gpus" ;;
