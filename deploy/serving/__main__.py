@@ -97,7 +97,7 @@ def _parser() -> Parser:
         "--max_pixels",
         type=amount,
         default=limits.max_pixels,
-        help="of an image, and half of all under way; default: 4194304, on CPU raise --timeout with it. A "
+        help="of an image, and half of all under way; on CPU raise --timeout with it. A "
         "model that gives scores takes 4 bytes a class for each of up to three times as many pixels",
     )
     parser.add_argument(

@@ -277,7 +277,7 @@ class Trial:
 
 @pytest.fixture
 def description(export: Export, tmp_path: Path) -> DeployDescription:
-    shutil.copytree(export("argmax").parent, tmp_path / "m")
+    shutil.copytree(export("argmax").parent, tmp_path / "m", ignore=shutil.ignore_patterns(choice.MEMORY))
     return read_description(tmp_path / "m")
 
 

@@ -228,7 +228,7 @@ def test_state_metrics_and_interface(service: ServingProcess) -> None:
     assert OpenAPI.model_validate(description).paths is not None
     assert set(description["paths"]) == {"/predict", "/health", "/ready", "/metrics"}
     responses = description["paths"]["/predict"]["post"]["responses"]
-    assert {"200", "400", "408", "413", "415", "422", "429", "503"} == set(responses)
+    assert {"200", "400", "403", "408", "413", "415", "422", "429", "503"} == set(responses)
 
 
 def test_headers_let_no_other_site_in(service: ServingProcess) -> None:

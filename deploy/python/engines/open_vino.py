@@ -65,11 +65,10 @@ class OpenVinoEngine:
             shared = results[self._model.output(0)]
             # The request's next run writes into the same memory.
             output = np.array(shared)
-            # Without memory OpenVINO 2026.4.1 raises nothing and leaves what was there before.
-            missing = -1 if output.dtype.kind in "iu" else np.finfo(output.dtype).min
-            if (len(output), *output.shape[-2:]) != (len(batch), *batch.shape[-2:]) or output.flat[
-                0
-            ] == missing:
-                raise MemoryError(f"OpenVINO gave no output for a batch of {batch.shape}")
-            shared.flat[0] = missing
+        # Without memory OpenVINO 2026.4.1 raises nothing and leaves what was there, now and later.
+        missing = -1 if output.dtype.kind in "iu" else np.finfo(output.dtype).min
+        size = len(output), *output.shape[-2:]
+        if size != (len(batch), *batch.shape[-2:]) or output.flat[0] == missing:
+            raise MemoryError(f"OpenVINO gave no output for a batch of {batch.shape}; start again")
+        shared.flat[0] = missing
         return output
