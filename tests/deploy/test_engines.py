@@ -470,7 +470,8 @@ class Handle:
 
 class Predictor:
     def __init__(self, settings: Settings) -> None:
-        self.settings, self.handle, self.runs = settings, Handle(), []
+        self.settings, self.handle = settings, Handle()
+        self.runs: list[tuple[int, ...]] = []
 
     def get_input_names(self) -> list[str]:
         return ["x"]
