@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -336,16 +337,17 @@ def test_an_older_film_stays_where_no_frame_was_written(name: str, tmp_path: Pat
     assert not stale.exists()
 
 
-@pytest.fixture
+@contextmanager
 def small_disk() -> Iterator[None]:
-    """No file can grow beyond 30 000 bytes."""
+    """No file can grow beyond 30 000 bytes, the log of the tests itself included."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-@pytest.mark.usefixtures("small_disk")
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov", ".avi", ".y4m"])
 def test_a_full_disk_is_noticed(suffix: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / f"x{suffix}"
@@ -357,7 +359,7 @@ def test_a_full_disk_is_noticed(suffix: str, tmp_path: Path, capfd: pytest.Captu
             for frame in noise:
                 sink.write(frame)
 
-    with pytest.raises(OutputError, match=r"is the disk full\?|File too large"):
+    with pytest.raises(OutputError, match=r"is the disk full\?|File too large"), small_disk():
         write()
     assert [one.name for one in tmp_path.iterdir()] == [path.name]
     assert path.read_bytes() == b"older film"
