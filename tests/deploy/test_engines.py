@@ -95,6 +95,26 @@ def test_paddle_is_not_imported_for_other_engines(name: str, export: Export, roo
     assert done.stderr == ""
 
 
+def test_signals_after_engines_are_gone(export: Export, root_dir: Path) -> None:
+    """OpenVINO's own stack for signals must not outlive its memory, in whatever order engines go."""
+    program = (
+        "import gc, signal, sys\n"
+        "from pathlib import Path\n"
+        "from deploy.python.description import read_description\n"
+        "from deploy.python.engines import make_engine\n"
+        "model = read_description(Path(sys.argv[1]))\n"
+        "engines = [make_engine(model, engine='openvino', threads=1) for _ in 'ab']\n"
+        "while engines:\n"
+        "    engines.pop(0)\n"
+        "    gc.collect()\n"
+        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))\n"
+        "signal.raise_signal(signal.SIGTERM)\n"
+    )
+    command = [sys.executable, "-c", program, str(export("argmax"))]
+    done = subprocess.run(command, cwd=root_dir, capture_output=True, text=True, check=False)
+    assert done.returncode == 7, done.stderr
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("damage", [b"", b"{}", b"\x80\x04cposix\nsystem\n", b"half"])
 def test_a_damaged_model_is_reported(name: str, damage: bytes, export: Export, tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,7 +13,19 @@ from deploy.python.engines.base import EngineOptions, Floats, Output, check_inpu
 from deploy.python.engines.memory import lack_of_memory
 from paddleseg.errors import DeviceError
 
+if TYPE_CHECKING:
+    from openvino import Core
+
 __all__ = ["OpenVinoEngine"]
+
+
+@cache
+def _core() -> Core:
+    """One for the process, to its end: it gives this thread a stack for signals and unmaps that when it goes,
+    so that after two of them went in another order than they came, the next signal ends the process."""
+    import openvino
+
+    return openvino.Core()
 
 
 class OpenVinoEngine:
@@ -32,9 +46,7 @@ class OpenVinoEngine:
     def __init__(
         self, description: DeployDescription, options: EngineOptions, samples: Sequence[Floats] = ()
     ) -> None:
-        import openvino
-
-        core = openvino.Core()
+        core = _core()
         if options.precision == "bf16" and "BF16" not in core.get_property(
             "CPU", "OPTIMIZATION_CAPABILITIES"
         ):
