@@ -46,6 +46,7 @@ serving = [
     "python-multipart>=0.0.32,<0.1",
     "uvicorn>=0.54,<1",
 ]
+benchmark = ["matplotlib>=3.10,<3.12"]
 readme = ROOT / "README.md"
 
 setup(
@@ -68,10 +69,13 @@ setup(
         # Quantisation works on ONNX models.
         "slim": slim,
         "serving": serving,
+        # Plots of `python -m benchmark`.
+        "benchmark": benchmark,
         "test": [
             *deploy,
             *slim,
             *serving,
+            *benchmark,
             "cityscapesScripts>=2.3,<3",
             "coverage>=7.16,<8",
             "httpx>=0.28,<1",

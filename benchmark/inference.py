@@ -12,32 +12,29 @@ image of a process warms up; "process" is the whole of it, from its start to the
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmark.machine import HERE, ROOT, best_products
+from benchmark.peer_entry import MARK
+from benchmark.processes import ProcessError, run_process
+from benchmark.systems import SHIPPED, TUNED, environments
 from paddleseg import runtime
 
-ROOT = Path(__file__).resolve().parents[1]
-HERE = ROOT / "benchmark"
 CLASSES = 19
 EQUAL_LABELS = 0.9999
-SHIPPED, TUNED = "peer as shipped", "peer, same settings"
 PRODUCTS = ("numpy", "onnxruntime", "openvino", "paddle")
-SETTINGS = ("OMP_NUM_THREADS", "MKL_DEBUG_CPU_TYPE")  # what runtime.configure sets
 
 
 @dataclass(frozen=True)
@@ -82,11 +79,14 @@ def main() -> None:
     load = f"load average before {os.getloadavg()[0]:.1f}"
     print(f"{runtime.cpu_model()}; {settings.describe()}; {args.repeats} repeats; {load}", flush=True)
     cases = [QUICK] if args.quick else [CASES[name] for name in args.cases]
-    peak = best_product(512, processes=1) if args.quick else best_product(4096, processes=2)
     agree = True
-    for case in cases:
-        with tempfile.TemporaryDirectory(prefix="inference-") as scratch:
-            agree &= run_case(case, Path(scratch), args, settings.threads, peak)
+    try:
+        peak = best_product(512, processes=1) if args.quick else best_product(4096, processes=2)
+        for case in cases:
+            with tempfile.TemporaryDirectory(prefix="inference-") as scratch:
+                agree &= run_case(case, Path(scratch), args, settings.threads, peak)
+    except ProcessError as error:
+        sys.exit(str(error))
     if not agree:
         sys.exit(f"a system's labels differ: less than {EQUAL_LABELS:.2%} are equal")
 
@@ -105,8 +105,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=3, help="processes of each system")
     parser.add_argument("--quick", action="store_true", help="a small image, to see that everything works")
     args = parser.parse_args()
-    if args.peer is not None and not (args.peer / "paddleseg/models/ccnet.py").is_file():
-        parser.error(f"--peer {args.peer}: expected a checkout with paddleseg/models/ccnet.py")
+    if args.peer is not None and not (args.peer / MARK).is_file():
+        parser.error(f"--peer {args.peer}: expected a checkout with {MARK}")
     if args.repeats < 1:
         parser.error(f"--repeats {args.repeats}: expected at least 1")
     return args
@@ -114,15 +114,30 @@ def parse() -> argparse.Namespace:
 
 def run_case(case: Case, scratch: Path, args: argparse.Namespace, threads: int, peak: float) -> bool:
     """Measures one case and prints its table. Returns whether the labels of all agree."""
+    systems, flops = measure_case(case, scratch, args, threads)
+    print(table(case, systems, flops, peak), flush=True)
+    return all(system.equal_labels >= EQUAL_LABELS for system in systems if system.must_agree)
+
+
+def measure_case(
+    case: Case, scratch: Path, args: argparse.Namespace, threads: int
+) -> tuple[list[System], int]:
+    """Measures one case.
+
+    Args:
+        case: The network.
+        scratch: Empty folder.
+        args: ``peer``, ``torch_python``, ``engines``, ``extra`` and ``repeats``, as the flags.
+        threads: For PyTorch.
+
+    Returns:
+        The systems with their figures, and the floating-point operations of an image.
+    """
     file_format = "all" if "paddle" in args.engines else "onnx"
     flops = prepare(case, scratch, file_format=file_format)
     if any(extra.endswith(":int8") for extra in args.extra):
-        flags = [
-            "--config",
-            str(scratch / "export/deploy.yaml"),
-            "--calibration",
-            str(scratch / "calibration"),
-        ]
+        flags = ["--config", str(scratch / "export/deploy.yaml")]
+        flags += ["--calibration", str(scratch / "calibration")]
         run_process([sys.executable, str(ROOT / "slim/quant/ptq.py"), *flags])
     systems = list_systems(case, scratch, args, threads)
     expected = np.load(scratch / "labels.npy")
@@ -130,8 +145,7 @@ def run_case(case: Case, scratch: Path, args: argparse.Namespace, threads: int, 
         for system in systems:
             run_once(system, scratch / "got.npy", expected)
             print(f"{repeat + 1}/{args.repeats} {system.name}: {system.seconds[-1]:.2f} s", file=sys.stderr)
-    print(table(case, systems, flops, peak), flush=True)
-    return all(system.equal_labels >= EQUAL_LABELS for system in systems if system.must_agree)
+    return systems, flops
 
 
 def prepare(case: Case, folder: Path, *, file_format: str) -> int:
@@ -170,8 +184,7 @@ def network_flags(case: Case) -> list[str]:
 
 def list_systems(case: Case, scratch: Path, args: argparse.Namespace, threads: int) -> list[System]:
     """Everything to measure, in the order of the table."""
-    tuned = dict(os.environ)
-    shipped = {name: value for name, value in tuned.items() if name not in SETTINGS}
+    shipped, tuned = environments()
     measured = ["--image", str(scratch / "image.npy"), "--labels", str(scratch / "got.npy")]
     measured += ["--images", str(case.images)]
     systems = []
@@ -182,12 +195,12 @@ def list_systems(case: Case, scratch: Path, args: argparse.Namespace, threads: i
     if args.torch_python is not None:
         torch = [args.torch_python, str(HERE / "torch_inference.py"), "--threads", str(threads)]
         torch += [*network_flags(case), "--weights", str(scratch / "model.npz"), *measured]
-        systems.append(System("PyTorch", torch, tuned))
+        systems.append(System("PyTorch", torch, shipped))
     for name in [*(f"{engine}:fp32" for engine in args.engines), *args.extra]:
         engine, _, precision = name.partition(":")
         own = [*worker("own_inference.py"), "engine", "--config", str(scratch / "export/deploy.yaml")]
         own += ["--engine", engine, "--precision", precision, *measured]
-        systems.append(System(f"ours, {engine} {precision}", own, tuned, must_agree=precision == "fp32"))
+        systems.append(System(f"ours, {engine} {precision}", own, shipped, must_agree=precision == "fp32"))
     return systems
 
 
@@ -204,33 +217,9 @@ def run_once(system: System, labels: Path, expected: np.ndarray) -> None:
     system.equal_labels = min(system.equal_labels, equal)
 
 
-def run_process(command: Sequence[str], environment: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """Runs a command to its end, or ends this program with what it printed.
-
-    Returns:
-        The JSON in the last line that it printed; empty where that is none.
-    """
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        sys.exit(f"{' '.join(command)} ended with status {done.returncode}\n{done.stderr[-4000:]}")
-    last = (done.stdout.splitlines() or [""])[-1]
-    return dict(json.loads(last)) if last.startswith("{") else {}
-
-
 def best_product(side: int, *, processes: int) -> float:
-    """Measures the float32 matrix product with each library, prints the figures and returns the best.
-
-    Args:
-        side: Rows and columns.
-        processes: How many processes of each library take turns.
-
-    Returns:
-        GFLOP/s.
-    """
-    rates = dict.fromkeys(PRODUCTS, 0.0)
-    for library in PRODUCTS * processes:
-        command = [*worker("own_inference.py"), "peak", "--library", library, "--side", str(side)]
-        rates[library] = max(rates[library], run_process(command)["gflops"])
+    """Prints each library's float32 matrix product and returns the best, in GFLOP/s."""
+    rates = best_products(PRODUCTS, side, processes=processes)
     figures = ", ".join(f"{library} {rate:.0f}" for library, rate in rates.items())
     print(f"{side}² float32 matrix product, GFLOP/s: {figures}", flush=True)
     return max(rates.values())

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from forward_timing import add_measuring_flags, measure
+from measuring import add_measuring_flags, measure
 
 from paddleseg import runtime
 

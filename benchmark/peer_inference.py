@@ -1,8 +1,6 @@
 """One process of benchmark/inference.py: the network of a CCNet_paddle checkout, as its predict.py runs it.
 
-The checkout as published does not import (a folder is missing) and loads every network, loss and data set.
-So its packages are entered here without running their ``__init__`` files, and only the modules of CCNet are
-executed, unchanged; its helper for downloading weights is replaced by one that does nothing.
+benchmark/peer_entry.py says how its packages are entered; the shims for its losses are not needed here.
 """
 
 from __future__ import annotations
@@ -10,29 +8,12 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from forward_timing import add_measuring_flags, measure
-
-_PACKAGES = ("", ".cvlibs", ".models", ".models.backbones", ".utils")
-
-
-def enter_packages(checkout: Path) -> None:
-    """Makes ``paddleseg.<module>`` mean the checkout's files, without its packages' own imports.
-
-    Args:
-        checkout: Folder with ``paddleseg/models/ccnet.py``.
-    """
-    for suffix in _PACKAGES:
-        package = ModuleType(f"paddleseg{suffix}")
-        package.__path__ = [str(checkout.joinpath("paddleseg", *suffix.split(".")[1:]))]
-        sys.modules[package.__name__] = package
-    downloads: Any = ModuleType("paddleseg.utils.utils")
-    downloads.load_pretrained_model = downloads.load_entire_model = lambda model, pretrained: None
-    sys.modules[downloads.__name__] = sys.modules["paddleseg.utils"].utils = downloads  # type: ignore[attr-defined]
+from measuring import add_measuring_flags, measure
+from peer_entry import enter_packages
 
 
 def load_network(args: argparse.Namespace) -> Any:

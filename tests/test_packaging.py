@@ -76,7 +76,7 @@ def test_name_version_and_pythons(wheel: Path) -> None:
 
 def test_extras(wheel: Path) -> None:
     provided = set(metadata(wheel).get_all("Provides-Extra", []))
-    assert provided == {"cpu", "gpu", "deploy", "slim", "serving", "test"}
+    assert provided == {"cpu", "gpu", "deploy", "slim", "serving", "benchmark", "test"}
     assert "numpy" in needs(wheel)
     assert needs(wheel, "cpu") - needs(wheel) == {"paddlepaddle"}
     assert needs(wheel, "gpu") - needs(wheel) == {"paddlepaddle-gpu"}

@@ -1,0 +1,1 @@
+"""Measures the project, alone or beside a peer: ``python -m benchmark --help``."""

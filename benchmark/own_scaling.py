@@ -1,0 +1,54 @@
+"""One measured run of ``train.py`` under Paddle's launcher, with a number of ranks.
+
+The ranks share the cores fairly, as ``train.py`` arranges it; the times are those of ``metrics.jsonl``.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from measuring import run_task
+
+ROOT = Path(__file__).resolve().parents[1]
+REFERENCE = ROOT / "configs/ccnet/ccnet_resnet101_os8_cityscapes_769x769_60k.yml"
+
+
+def scaling(parameters: dict[str, Any]) -> None:
+    """Trains for some iterations and prints the seconds a sample of all but the first."""
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
+        command = [sys.executable, "-m", "paddle.distributed.launch"]
+        command += ["--nproc_per_node", str(parameters["ranks"]), "--log_dir", f"{folder}/logs"]
+        command += [str(ROOT / "train.py"), *_flags(parameters, folder)]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace")
+        if done.returncode:
+            sys.exit(done.stdout[-2000:] + done.stderr[-2000:])
+        lines = Path(folder, "run/metrics.jsonl").read_text("utf-8").splitlines()
+    costs = [
+        figures["Train/batch_cost"] for figures in map(json.loads, lines) if "Train/batch_cost" in figures
+    ]
+    samples = parameters["batch"] * parameters["ranks"]
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**10
+    seconds = [cost / samples for cost in costs[1:]]
+    print(json.dumps({"seconds": seconds, "extra_mib": None, "peak_mib": peak, "result": None}))
+
+
+def _flags(parameters: dict[str, Any], folder: str) -> list[str]:
+    crop = "[{}, {}]".format(*parameters["size"])
+    return [
+        *["--config", str(REFERENCE), "--device", "cpu", "--save_dir", f"{folder}/run", "--log_iters", "1"],
+        *["--iters", str(parameters["iters"]), "--batch_size", str(parameters["batch"]), "--seed", "0"],
+        *["--opts", "model.backbone.pretrained=null", f"model.backbone.type={parameters['backbone']}"],
+        f"train_dataset.dataset_root={parameters['data']}",
+        f"train_dataset.transforms.1.crop_size={crop}",
+        *parameters.get("overrides", []),
+    ]
+
+
+if __name__ == "__main__":
+    run_task({"scaling": scaling}, __doc__ or "")
