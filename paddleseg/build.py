@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from paddleseg.build_checks import PRETRAINED, assemble_model, check_pretrained, check_values
+from paddleseg.build_packs import build_packed, without_pack
 from paddleseg.config.blocks import check_blocks, schedule_block
 from paddleseg.config.components import construct
 from paddleseg.config.config import Config, read_config
@@ -159,19 +160,24 @@ def build_model(config: Config, *, pretrained: bool = True, allow_mismatch: bool
     return model
 
 
-def build_dataset(config: Config, split: str) -> Any:
-    """Builds the data set of a split with its transforms.
+def build_dataset(config: Config, split: str, *, rank: int = 0, world_size: int = 1) -> Any:
+    """Builds the data set of a split with its transforms, from its pack where the block names one.
 
     Args:
         config: Checked configuration.
         split: ``"train"``, ``"val"`` or ``"test"``.
+        rank: This process.
+        world_size: All processes; see :func:`paddleseg.build_packs.build_packed`.
 
     Raises:
         ConfigError: There is no such block, or a constructor refuses a value.
-        DataError: The data are not there.
+        DataError: The data or the pack are not there, or the pack is stale.
     """
     key = f"{split}_dataset"
-    return construct(_require(config, key), (key,), DATASETS)
+    node = _require(config, key)
+    if config.node((key, "pack")) is not None:
+        return build_packed(config, split, rank=rank, world_size=world_size)
+    return construct(without_pack(node), (key,), DATASETS)
 
 
 def build_transforms(config: Config, block: str) -> list[Any]:

@@ -64,7 +64,7 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
         raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
-def replace_folder(target: Path, write: Callable[[Path], None]) -> None:
+def replace_folder(target: Path, write: Callable[[Path], None], *, resume: bool = False) -> None:
     """Fills a temporary sibling, brings it to the disk and puts it in the place of ``target``.
 
     A new ``target`` appears in one step. An earlier one steps aside first; a process that is killed in
@@ -73,22 +73,24 @@ def replace_folder(target: Path, write: Callable[[Path], None]) -> None:
     Args:
         target: The folder; an earlier one goes when the new one is there.
         write: Fills the folder that it is given; files only.
+        resume: What an unfinished call wrote stays, and the next one gives ``write`` the same folder again.
 
     Raises:
         OSError: A folder cannot be made or renamed; whatever ``write`` raises passes through too. An earlier
             folder is untouched.
     """
     new, old = _names_aside(target)
-    _recover(target)
+    _recover(target, keep_unfinished=resume)
     try:
-        new.mkdir(parents=True)
+        new.mkdir(parents=True, exist_ok=resume)
         write(new)
         for file in new.iterdir():
             _sync(file)
         _sync_folder(new)
         _swap(new, target, old)
     finally:
-        shutil.rmtree(new, ignore_errors=True)
+        if not resume:
+            shutil.rmtree(new, ignore_errors=True)
 
 
 def remove_folder(folder: Path) -> None:
@@ -143,11 +145,11 @@ def _names_aside(target: Path) -> list[Path]:
     return [target.with_name(f".{target.name}.{word}") for word in _WORDS]
 
 
-def _recover(target: Path) -> None:
+def _recover(target: Path, *, keep_unfinished: bool = False) -> None:
     new, old = _names_aside(target)
     if old.is_dir() and not target.exists():
         old.rename(target)
-    for leftover in (new, old):
+    for leftover in (old,) if keep_unfinished else (new, old):
         shutil.rmtree(leftover, ignore_errors=True)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from paddleseg.config.components import WEIGHTS, Slot, check_block
+from paddleseg.config.components import PACK, PACK_BY_RANK, WEIGHTS, Slot, check_block
 from paddleseg.config.config import Config
 from paddleseg.config.node import Node, Path, from_value
 from paddleseg.config.problems import Problem
@@ -17,9 +17,9 @@ _log = get_logger(__name__)
 
 _SLOTS = {
     "model": Slot(MODELS, filled=("num_classes",), reserved=WEIGHTS),
-    "train_dataset": Slot(DATASETS, filled=("mode",)),
-    "val_dataset": Slot(DATASETS, filled=("mode",)),
-    "test_dataset": Slot(DATASETS, filled=("mode",)),
+    "train_dataset": Slot(DATASETS, filled=("mode",), reserved=PACK | PACK_BY_RANK),
+    "val_dataset": Slot(DATASETS, filled=("mode",), reserved=PACK),
+    "test_dataset": Slot(DATASETS, filled=("mode",), reserved=PACK),
     "optimizer": Slot(OPTIMIZERS, withheld=("model", "learning_rate")),
 }
 _SCHEDULE = Slot(SCHEDULES, withheld=("iters",))

@@ -7,7 +7,7 @@ import re
 import typing
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from paddleseg.config.hints import conforms, describe
 from paddleseg.config.node import Node, Path, plain, show
@@ -24,7 +24,16 @@ from paddleseg.registry import (
     Registry,
 )
 
-__all__ = ["WEIGHTS", "Slot", "check_block", "component_of", "construct", "parameters_of"]
+__all__ = [
+    "PACK",
+    "PACK_BY_RANK",
+    "WEIGHTS",
+    "Slot",
+    "check_block",
+    "component_of",
+    "construct",
+    "parameters_of",
+]
 
 _ALL = (MODELS, BACKBONES, DATASETS, TRANSFORMS, LOSSES, OPTIMIZERS, SCHEDULES)
 
@@ -48,6 +57,12 @@ class Slot:
 
 WEIGHTS = {"pretrained": str | None}
 """Keys that name weights, in model and backbone blocks."""
+
+PACK = {"pack": str | None}
+"""The key of a data set's block that names its pack."""
+
+PACK_BY_RANK = {"pack_shards": Literal["by_rank"] | None}
+"""The key by which each process of a training run reads shards of its own."""
 
 _NESTED = {
     "backbone": Slot(BACKBONES, filled=("in_channels",), reserved=WEIGHTS),

@@ -12,7 +12,7 @@ from paddleseg.config.node import Node, Path, join, show
 from paddleseg.config.problems import Problem
 from paddleseg.registry import BACKBONES, DATASETS, LOSSES, MODELS, Registry
 
-__all__ = ["class_count", "input_channels", "reconcile"]
+__all__ = ["block_facts", "class_count", "input_channels", "reconcile"]
 
 _DATASETS = {"train_dataset": "train", "val_dataset": "val", "test_dataset": "test"}
 _IMG_CHANNELS = 3
@@ -35,7 +35,26 @@ def reconcile(config: Config) -> list[Problem]:
         *_reconcile_channels(config),
         *_reconcile_ignore_index(config),
         *_check_coef(config),
+        *_check_pack_shards(config),
     ]
+
+
+def block_facts(config: Config, block: str) -> dict[str, Any]:
+    """What a data set's block says of its pixels, its class's values and defaults included.
+
+    Args:
+        config: Checked configuration.
+        block: ``"train_dataset"``, ``"val_dataset"`` …
+
+    Returns:
+        ``num_classes``, ``ignore_index`` and ``img_channels``; without those that nothing tells.
+    """
+    return {
+        name: value
+        for name in ("num_classes", "ignore_index", "img_channels")
+        for (where, _), value, _ in _dataset_facts(config, name, name.upper())
+        if where == block
+    }
 
 
 def class_count(config: Config) -> int | None:
@@ -120,6 +139,14 @@ def _check_coef(config: Config) -> list[Problem]:
         f"{'s' if outputs > 1 else ''} in training, so expected {outputs}"
     )
     return [Problem(coef.source, ("loss", "coef"), text)]
+
+
+def _check_pack_shards(config: Config) -> list[Problem]:
+    path: Path = ("train_dataset", "pack_shards")
+    node = config.node(path)
+    if node is None or config.node(("train_dataset", "pack")) is not None:
+        return []
+    return [Problem(node.source, path, "needs 'pack', which is not given; add it or remove this key")]
 
 
 def _dataset_facts(config: Config, parameter: str, attribute: str) -> list[Fact]:

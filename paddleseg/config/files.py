@@ -22,7 +22,7 @@ def expand_home(config: Config) -> None:
     """
     places = [("model", "pretrained"), ("model", "backbone", "pretrained")]
     for part in ("train_dataset", "val_dataset", "test_dataset"):
-        places += [(part, key) for key in ("dataset_root", *_LISTS.values())]
+        places += [(part, key) for key in ("dataset_root", "pack", *_LISTS.values())]
     for place in places:
         node = config.node(place)
         if node is not None and isinstance(node.value, str):
@@ -59,8 +59,14 @@ def _missing_data(config: Config, part: str) -> list[Problem]:
     if block is None:
         return []
     problems = []
+    pack = config.node((part, "pack"))
+    if pack is not None and not os.path.isdir(pack.value):
+        text = f"no folder '{pack.value}'; make it with tools/pack_dataset.py, or remove the key"
+        problems.append(Problem(pack.source, (part, "pack"), text))
     root = block.value.get("dataset_root", Node("", block.source))
     if root.value and not os.path.isdir(root.value):
+        if pack is not None:  # a pack does without the files that it was made of
+            return problems
         problems.append(
             Problem(root.source, (part, "dataset_root"), f"no folder '{root.value}'; correct the path")
         )

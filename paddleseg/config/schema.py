@@ -91,9 +91,10 @@ class Settings:
 
     PaddleSeg lacks these keys, or has flags instead: ``global_batch_size`` is the images a step that the
     recipe was made for, over all processes; ``accumulate`` how many batches a process adds up before it
-    updates the weights; ``recompute`` saves memory by computing activations twice; ``on_non_finite`` and
-    ``on_bad_sample`` say what becomes of a step without a finite loss and of a broken file;
-    ``worker_timeout`` is how many seconds a sample may take to load.
+    updates the weights; ``recompute`` saves memory by computing activations twice; ``gpu_autotune`` lets a
+    GPU try out its convolution algorithms in the first steps; ``on_non_finite`` and ``on_bad_sample`` say
+    what becomes of a step without a finite loss and of a broken file; ``worker_timeout`` is how many seconds
+    a sample may take to load.
     """
 
     model: Block | None = None
@@ -116,6 +117,7 @@ class Settings:
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     amp_level: Literal["O1", "O2"] = "O1"
     recompute: bool = False
+    gpu_autotune: bool = False
     use_ema: bool = False
     ema_decay: Annotated[float, AtLeast(0), Below(1)] = 0.999
     on_non_finite: Literal["stop", "skip", "lower_scale"] = "stop"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from PIL import Image
 
 from paddleseg.data.datasets.base import SegmentationDataset
@@ -39,8 +41,7 @@ def check_crop_size(dataset: SegmentationDataset) -> None:
 
 def _check_images(dataset: SegmentationDataset, crop: tuple[int, int], scale: float) -> None:
     largest = 0, 0
-    for pair in dataset.files:
-        width, height = _header_size(pair.image)
+    for width, height in _image_sizes(dataset):
         if height * scale >= crop[0] or width * scale >= crop[1]:
             return
         largest = max(largest, (width, height))
@@ -48,6 +49,12 @@ def _check_images(dataset: SegmentationDataset, crop: tuple[int, int], scale: fl
         f"RandomPaddingCrop: crop_size [{crop[1]}, {crop[0]}] is larger than every image, even enlarged "
         f"{scale:g} times (largest: {largest[0]}×{largest[1]}); lower crop_size or raise max_scale_factor"
     )
+
+
+def _image_sizes(dataset: SegmentationDataset) -> Iterator[tuple[int, int]]:
+    if dataset.pack is None:
+        return (_header_size(pair.image) for pair in dataset.files)
+    return ((width, height) for height, width in dataset.pack.sizes())
 
 
 def _header_size(path: str) -> tuple[int, int]:

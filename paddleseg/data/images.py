@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 from cv2.utils import logging as opencv_log
 from PIL import Image, UnidentifiedImageError
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 
-from paddleseg.data.transforms.sample import ImageArray, LabelArray
+from paddleseg.data.transforms.sample import ByteImage, ImageArray, LabelArray
 from paddleseg.errors import DataError
 
-__all__ = ["check_label", "decode_image", "read_image", "read_label"]
+__all__ = [
+    "check_label",
+    "decode_image",
+    "decode_pixels",
+    "read_image",
+    "read_label",
+    "read_pixels",
+    "wrong_values",
+]
 
 # Pillow modes of one channel of whole numbers; P holds palette indices, which are the class ids.
 LABEL_MODES = ("1", "L", "P", "I", "I;16", "I;16L", "I;16B")
@@ -33,25 +42,37 @@ _FILLED_IN: dict[bytes, tuple[Callable[[IO[bytes]], Image.Image], int]] = {
     b"GIF8": (GifImageFile, 4096),
 }
 _LARGE = 2**24
+_PNG = b"\x89PNG\r\n\x1a\n"
+_DEPTH_AND_COLOUR = slice(24, 26)  # in a PNG's header; 8 bits, and 0 for grey without a palette
 
 
 def read_image(path: str, channels: int = 3) -> ImageArray:
-    """Decodes an image file: see :func:`decode_image`.
+    """:func:`read_pixels` as float32, for prediction."""
+    return read_pixels(path, channels).astype(np.float32)
+
+
+def decode_image(data: bytes, name: str, channels: int = 3) -> ImageArray:
+    """:func:`decode_pixels` as float32, for prediction."""
+    return decode_pixels(data, name, channels).astype(np.float32)
+
+
+def read_pixels(path: str, channels: int = 3) -> ByteImage:
+    """Decodes an image file: see :func:`decode_pixels`.
 
     Args:
         path: The file.
         channels: 3 for RGB, 1 for grey.
 
     Returns:
-        [H, W, channels] float32, 0..255.
+        [H, W, channels] uint8.
 
     Raises:
         DataError: The file is missing, empty, truncated or no image, or too short for its size in pixels.
     """
-    return decode_image(_read_bytes(path), path, channels)
+    return decode_pixels(_read_bytes(path), path, channels)
 
 
-def decode_image(data: bytes, name: str, channels: int = 3) -> ImageArray:
+def decode_pixels(data: bytes, name: str, channels: int = 3) -> ByteImage:
     """Decodes an image file that is in memory.
 
     The orientation noted in a photograph's EXIF data is applied, as in PaddleSeg and in labelling tools.
@@ -63,7 +84,7 @@ def decode_image(data: bytes, name: str, channels: int = 3) -> ImageArray:
         channels: 3 for RGB, 1 for grey.
 
     Returns:
-        [H, W, channels] float32, 0..255.
+        [H, W, channels] uint8.
 
     Raises:
         DataError: It is empty, truncated or no image, or too short for its size in pixels.
@@ -71,22 +92,17 @@ def decode_image(data: bytes, name: str, channels: int = 3) -> ImageArray:
     if not data:
         raise DataError(f"{name}: the image file is empty (0 bytes); copy it again")
     _refuse_too_few_bytes(data, name)
-    flag = cv2.IMREAD_COLOR if channels == 3 else cv2.IMREAD_GRAYSCALE
-    # OpenCV's decoders also complain on stderr, without the name of the file.
-    verbosity = opencv_log.setLogLevel(opencv_log.LOG_LEVEL_SILENT)
+    flag = cv2.IMREAD_COLOR_RGB if channels == 3 else cv2.IMREAD_GRAYSCALE
     try:
-        image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flag)
+        image = _decode_silently(data, flag)
     except cv2.error as error:
         raise DataError(f"{name}: cannot be decoded as an image: {error.err}") from error
-    finally:
-        opencv_log.setLogLevel(verbosity)
     if image is None:
         raise DataError(
             f"{name}: cannot be decoded as an image: damaged, cut off or of another kind; copy it again"
         )
-    if channels == 3:
-        image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-    return image.reshape(*image.shape[:2], channels).astype(np.float32)
+    pixels: ByteImage = image.reshape(*image.shape[:2], channels)
+    return pixels
 
 
 def read_label(path: str) -> LabelArray:
@@ -96,15 +112,19 @@ def read_label(path: str) -> LabelArray:
         path: A one-channel file: grey of 1, 8, 16 or 32 bits, or a palette image (its indices are read).
 
     Returns:
-        [H, W] int32.
+        [H, W] uint8, of files of 16 or 32 bits int32.
 
     Raises:
         DataError: The file is missing, unreadable, or has several channels.
     """
     if not Path(path).is_file():
         raise DataError(f"{path}: no such label file")
+    values: npt.NDArray[Any] | None
     try:
-        with Image.open(path) as label:
+        data = Path(path).read_bytes()
+        if (values := _decode_grey_png(data)) is not None:
+            return values
+        with Image.open(io.BytesIO(data)) as label:
             mode = label.mode
             values = np.asarray(label) if mode in LABEL_MODES else None
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
@@ -114,7 +134,27 @@ def read_label(path: str) -> LabelArray:
             f"{path}: the label is a colour mask (mode {mode}), expected one channel of class ids; "
             "map its colours to ids 0, 1, 2 … and save it as a grey or palette PNG"
         )
-    return values.astype(np.int32)
+    return values.astype(np.uint8) if values.dtype.itemsize == 1 else values.astype(np.int32)
+
+
+def _decode_grey_png(data: bytes) -> ByteImage | None:
+    """A PNG of 8-bit grey, by OpenCV as a sixth faster; None of other files, and of damaged ones."""
+    if not (data.startswith(_PNG) and data[_DEPTH_AND_COLOUR] == b"\x08\x00"):
+        return None
+    try:
+        return _decode_silently(data, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error:
+        return None
+
+
+def _decode_silently(data: bytes, flag: int) -> ByteImage | None:
+    # OpenCV's decoders also complain on stderr, without the name of the file.
+    verbosity = opencv_log.setLogLevel(opencv_log.LOG_LEVEL_SILENT)
+    try:
+        decoded: ByteImage | None = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flag)
+    finally:
+        opencv_log.setLogLevel(verbosity)
+    return decoded
 
 
 def check_label(label: LabelArray, path: str, *, num_classes: int, ignore_index: int) -> None:
@@ -123,16 +163,29 @@ def check_label(label: LabelArray, path: str, *, num_classes: int, ignore_index:
     Raises:
         DataError: Some value is neither; the message names the values and what they look like.
     """
-    wrong = (label < 0) | (label >= num_classes)
-    wrong &= label != ignore_index
-    if not wrong.any():
+    values = wrong_values(label, [*range(num_classes), ignore_index])
+    if not values:
         return
-    values = np.unique(label[wrong]).tolist()
+    count = np.isin(label, values).sum()
     listed = ", ".join(map(str, values[:8])) + (", …" if len(values) > 8 else "")
     raise DataError(
-        f"{path}: the label holds {listed} on {int(wrong.sum())} pixels; expected 0..{num_classes - 1} or "
+        f"{path}: the label holds {listed} on {count} pixels; expected 0..{num_classes - 1} or "
         f"ignore_index {ignore_index}{_likely_cause(values, label, num_classes)}"
     )
+
+
+def wrong_values(label: LabelArray, allowed: Sequence[int]) -> list[int]:
+    """The values of a label that are not among the allowed ones, sorted."""
+    if label.dtype == np.uint8:
+        table = np.ones(256, dtype=np.uint8)
+        table[[value for value in allowed if 0 <= value < 256]] = 0
+        # Usually 255 and 0 to some n are allowed: one up, the largest value tells, in a third of the time.
+        if (label + np.uint8(1)).max(initial=0) < np.roll(table, 1).argmax():
+            return []
+        is_wrong = cv2.LUT(label, table).view(bool)
+    else:
+        is_wrong = ~np.isin(label, allowed)
+    return np.unique(label[is_wrong]).tolist() if is_wrong.any() else []
 
 
 def _likely_cause(wrong: list[int], label: LabelArray, num_classes: int) -> str:

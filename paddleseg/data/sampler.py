@@ -23,8 +23,9 @@ class TrainBatchSampler:
     """Endless shuffled epochs cut into batches, from any iteration on.
 
     Each epoch has its own order. An iteration takes one global batch, in ``accumulate`` micro-steps; in each
-    of them the ranks take neighbouring parts. Samples that do not fill the last global batch of an epoch are
-    left out.
+    of them the ranks take neighbouring parts. With ``by_rank`` a rank draws from every ``world_size``-th
+    sample only, in the same order, so it needs no others. Samples that do not fill the last global batch of
+    an epoch are left out.
 
     Yields ``accumulate`` lists of keys an iteration, one a micro-step.
 
@@ -38,6 +39,7 @@ class TrainBatchSampler:
         start_iteration: Iterations done already, by a resumed run.
         iterations: Iterations of the whole run.
         shuffle: False keeps the order of the data set.
+        by_rank: Rank r takes the samples r, r + world_size, r + 2·world_size … alone.
 
     Raises:
         ValueError: The seed is negative.
@@ -56,6 +58,7 @@ class TrainBatchSampler:
         accumulate: int = 1,
         start_iteration: int = 0,
         shuffle: bool = True,
+        by_rank: bool = False,
     ) -> None:
         if seed < 0:
             raise ValueError(f"seed: expected 0 or more, got {seed}")
@@ -75,6 +78,7 @@ class TrainBatchSampler:
         self.start_iteration = start_iteration
         self.iterations = iterations
         self.shuffle = shuffle
+        self.by_rank = by_rank
 
     @property
     def iterations_per_epoch(self) -> int:
@@ -95,15 +99,20 @@ class TrainBatchSampler:
             if epoch != order_epoch:
                 order, order_epoch = self._order(epoch), epoch
             position = (iteration - 1) % self.iterations_per_epoch
-            first = position * self.global_batch
             for step in range(self.accumulate):
-                part = first + (step * self.world_size + self.rank) * self.batch_size
+                part = self._part(position * self.accumulate + step)
                 yield [self._key(epoch, int(index)) for index in order[part : part + self.batch_size]]
 
+    def _part(self, step: int) -> int:
+        """Where a micro-step of an epoch begins in :meth:`_order`."""
+        batch = step if self.by_rank else step * self.world_size + self.rank
+        return batch * self.batch_size
+
     def _order(self, epoch: int) -> np.ndarray:
-        if not self.shuffle:
-            return np.arange(self.length)
-        return np.random.default_rng((self.seed, ORDER_STREAM, epoch)).permutation(self.length)
+        order = np.arange(self.length)
+        if self.shuffle:
+            order = np.random.default_rng((self.seed, ORDER_STREAM, epoch)).permutation(self.length)
+        return order[order % self.world_size == self.rank] if self.by_rank else order
 
     def _key(self, epoch: int, index: int) -> SampleKey:
         return SampleKey(index, (self.seed, AUGMENTATION_STREAM, epoch, index))

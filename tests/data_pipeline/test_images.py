@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from pathlib import Path
@@ -13,7 +14,15 @@ import pytest
 from cv2.utils import logging as opencv_log
 from PIL import Image
 
-from paddleseg.data.images import check_label, decode_image, read_image, read_label
+from paddleseg.data.images import (
+    check_label,
+    decode_image,
+    decode_pixels,
+    read_image,
+    read_label,
+    read_pixels,
+    wrong_values,
+)
 from paddleseg.errors import DataError
 
 COLOURS = np.array([[[255, 0, 10], [0, 200, 20]], [[1, 2, 3], [9, 8, 7]]], dtype=np.uint8)
@@ -24,6 +33,22 @@ def test_image_is_rgb_float32(tmp_path: Path) -> None:
     image = read_image(str(tmp_path / "a b ü.png"))
     assert image.dtype == np.float32
     assert image.tolist() == COLOURS.tolist()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("kind", ["png", "jpg", "bmp", "webp", "tiff", "gif"])
+def test_pixels_are_bytes_in_the_order_rgb(tmp_path: Path, kind: str, channels: int) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (24, 17, 3)).astype(np.uint8)
+    path = str(tmp_path / f"picture.{kind}")
+    Image.fromarray(picture).save(path)
+    pixels = read_pixels(path, channels)
+    assert pixels.dtype == np.uint8
+    assert (read_image(path, channels) == pixels).all()
+    assert (decode_pixels(Path(path).read_bytes(), "x", channels) == pixels).all()
+    if channels == 3:
+        assert (pixels[..., ::-1] == cv2.imread(path)).all()
+    if channels == 3 and kind in ("png", "bmp", "tiff"):  # no loss
+        assert (pixels == picture).all()
 
 
 def test_bytes_in_memory_are_decoded_as_files_are(tmp_path: Path) -> None:
@@ -129,8 +154,24 @@ def test_label_of_every_one_channel_mode(tmp_path: Path, array: np.ndarray, mode
     assert image.mode == mode
     image.save(path)
     label = read_label(str(path))
-    assert label.dtype == np.int32
+    assert label.dtype == (np.uint8 if mode in "LP" else np.int32)  # no wider than the file
     assert label.tolist() == array.tolist()
+
+
+@pytest.mark.parametrize("damage", ["orientation", "transparency", "gamma"])
+def test_nothing_but_the_values_of_a_grey_label_counts(tmp_path: Path, damage: str) -> None:
+    values = np.arange(256, dtype=np.uint8).reshape(8, 32)
+    orientation = Image.Exif()
+    orientation[0x0112] = 6
+    options = {"orientation": {"exif": orientation}, "transparency": {"transparency": 3}, "gamma": {}}[damage]
+    path = tmp_path / "label.png"
+    Image.fromarray(values).save(path, **options)
+    if damage == "gamma":
+        chunk = b"gAMA" + struct.pack(">I", 100000)
+        data = path.read_bytes()
+        whole = struct.pack(">I", 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+        path.write_bytes(data[:33] + whole + data[33:])
+    assert read_label(str(path)).tolist() == values.tolist()
 
 
 def test_one_bit_label(tmp_path: Path) -> None:
@@ -161,7 +202,21 @@ def test_a_cut_off_label_is_refused(tmp_path: Path) -> None:
         read_label(str(path))
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32])
+def test_wrong_values_are_found_one_by_one(dtype: type) -> None:
+    label = np.arange(256).astype(dtype).reshape(16, 16)
+    label.setflags(write=False)
+    assert wrong_values(label, range(256)) == []
+    assert wrong_values(label % 20, range(20)) == []
+    assert wrong_values(label % 20, [*range(20), 255]) == []
+    assert wrong_values(label % 21, [*range(20), 255]) == [20]
+    assert wrong_values(label % 21, range(20)) == [20]
+    assert wrong_values(label[-1:], [*range(20), 255]) == [*range(240, 255)]
+    assert wrong_values(label, [*range(3), *range(5, 255), -1, 256]) == [3, 4, 255]
+
+
 def test_class_ids_and_ignore_index_pass() -> None:
+    check_label(np.array([[0, 18, 255]], np.uint8), "l.png", num_classes=19, ignore_index=255)
     check_label(np.array([[0, 18, 255]], np.int32), "l.png", num_classes=19, ignore_index=255)
     check_label(np.array([[0, 1, -1]], np.int32), "l.png", num_classes=2, ignore_index=-1)
 
@@ -185,6 +240,11 @@ def test_wrong_values_are_named_with_the_likely_cause(
     with pytest.raises(DataError, match=cause) as caught:
         check_label(np.array([values], np.int32), "l.png", num_classes=num_classes, ignore_index=ignore_index)
     message = str(caught.value)
+    if min(values) >= 0:
+        with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
+            check_label(
+                np.array([values], np.uint8), "l.png", num_classes=num_classes, ignore_index=ignore_index
+            )
     assert message.startswith(f"l.png: the label holds {', '.join(map(str, wrong[:8]))}")
     assert f"on {len(wrong)} pixels; expected 0..{num_classes - 1}" in message
 

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import paddle
 import pytest
 from PIL import Image
 
 from paddleseg.data.datasets import Dataset, SampleKey
-from paddleseg.data.loader import make_eval_loader, make_train_loader
+from paddleseg.data.loader import make_eval_loader, make_train_loader, normalize_on_device
 from paddleseg.data.sampler import TrainBatchSampler
 from paddleseg.data.transforms import (
     LimitLong,
@@ -28,6 +29,7 @@ from paddleseg.data.transforms import (
     ResizeStepScaling,
     Undo,
 )
+from paddleseg.data.transforms.functional import normalize_bytes
 from paddleseg.errors import DataError
 
 AUGMENTATION = [
@@ -70,6 +72,68 @@ def test_batches_are_the_samples_of_the_sampler(make_pairs) -> None:
         for place, sample in enumerate(samples):
             assert (images[place].transpose(1, 2, 0) == sample.image).all()
             assert (labels[place] == sample.label).all()
+
+
+def test_bytes_are_normalised_the_same_on_any_device() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 9, 30, 3)).astype(np.uint8)
+    pixels[0].flat[:256] = np.arange(256)
+    for normalize in (Normalize(), Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])):
+        wanted = normalize_bytes(pixels, normalize.mean, normalize.std)
+        got = normalize_on_device(pixels, normalize)
+        assert got.dtype == paddle.float32
+        np.testing.assert_allclose(got.numpy(), wanted, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("device", ["cpu", "gpu:0"])
+def test_images_are_normalised_where_they_are_used(
+    make_pairs, monkeypatch: pytest.MonkeyPatch, device: str
+) -> None:
+    """What workers send is bytes, and so are labels; the second device is said, not there."""
+    dataset, sent = open_train(make_pairs(5)), []
+    monkeypatch.setattr(paddle, "get_device", lambda: device)
+    loader = make_train_loader(dataset, sampler_of(5))
+    read = loader._reader.read
+    monkeypatch.setattr(
+        loader._reader, "read", lambda keys: (sent.append(batch[0]) or batch for batch in read(keys))
+    )
+    for batch, keys in zip(loader, sampler_of(5), strict=True):
+        assert (sent[-1].images.dtype, sent[-1].labels.dtype) == (np.uint8, np.uint8)
+        assert sent[-1].images.shape == (2, 8, 9, 3)
+        wanted = np.stack([dataset[key].image.transpose(2, 0, 1) for key in keys])
+        np.testing.assert_allclose(batch.images.numpy(), wanted, rtol=0, atol=1e-6)
+    assert len(sent) == 5
+
+
+@pytest.mark.parametrize(
+    "transforms",
+    [
+        AUGMENTATION[:3],
+        AUGMENTATION[:4],
+        [*AUGMENTATION[:3], Normalize()],
+        [RandomPaddingCrop([14, 14]), Normalize()],
+        [Normalize(), RandomPaddingCrop([9, 8])],
+    ],
+)
+def test_other_transforms_give_final_images(make_pairs, transforms: list[Any]) -> None:
+    dataset = open_train(make_pairs(5), transforms)
+    for (images, _, _), keys in zip(train_batches(dataset, 0), sampler_of(5), strict=True):
+        assert images.dtype == np.float32
+        assert (images == np.stack([dataset[key].image.transpose(2, 0, 1) for key in keys])).all()
+
+
+def test_a_label_value_beyond_bytes_travels_too(make_pairs) -> None:
+    crop = RandomPaddingCrop([20, 20], label_padding_value=-1)
+    for _, labels, _ in train_batches(open_train(make_pairs(5), [crop]), 0):
+        assert set(np.unique(labels)) == {-1, 0, 1, 2}
+
+
+def test_normalisation_that_does_not_fit_names_the_image(make_pairs) -> None:
+    root = make_pairs(3)
+    dataset = Dataset(
+        "train", str(root), [Normalize([0.5] * 3)], 3, img_channels=1, train_path=str(root / "list.txt")
+    )
+    with pytest.raises(DataError, match=r"\d\.png: Normalize: mean and std have 3 values .* 1 channel"):
+        next(iter(make_train_loader(dataset, sampler_of(3))))
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3])

@@ -87,6 +87,42 @@ def test_each_epoch_shows_samples_once_and_ranks_share_nothing(
         assert 0 <= length - sum(seen.values()) < global_batch
 
 
+def test_ranks_with_samples_of_their_own_by_hand() -> None:
+    options = {"length": 9, "batch_size": 2, "iterations": 3, "shuffle": False, "by_rank": True}
+    assert batches(**options, world_size=2, rank=0) == [[0, 2], [4, 6], [0, 2]]
+    assert batches(**options, world_size=2, rank=1) == [[1, 3], [5, 7], [1, 3]]
+
+
+@given(
+    length=st.integers(1, 60),
+    batch_size=st.integers(1, 4),
+    world_size=st.integers(1, 4),
+    accumulate=st.integers(1, 3),
+    seed=st.integers(0, 2**31),
+)
+def test_by_rank_an_epoch_shows_as_many_samples_once_and_no_others_to_a_rank(
+    length: int, batch_size: int, world_size: int, accumulate: int, seed: int
+) -> None:
+    global_batch = batch_size * world_size * accumulate
+    if length < global_batch:
+        return
+    steps = length // global_batch * accumulate
+    options = {"length": length, "batch_size": batch_size, "seed": seed, "world_size": world_size}
+    options |= {"accumulate": accumulate, "iterations": 2 * (length // global_batch), "by_rank": True}
+    ranks = [batches(**options, rank=rank) for rank in range(world_size)]
+    for rank, shown in enumerate(ranks):
+        assert {len(batch) for batch in shown} == {batch_size}
+        assert {index % world_size for batch in shown for index in batch} == {rank}
+    for epoch in (slice(steps), slice(steps, 2 * steps)):
+        seen = Counter(index for shown in ranks for batch in shown[epoch] for index in batch)
+        assert set(seen.values()) == {1}
+        assert len(seen) == length // global_batch * global_batch
+
+
+def test_one_rank_with_all_samples_has_the_usual_batches() -> None:
+    assert batches(length=20, iterations=12, by_rank=True) == batches(length=20, iterations=12)
+
+
 def test_the_samples_left_out_differ_from_epoch_to_epoch() -> None:
     """An epoch of 103 samples has two global batches of 2 × 3 × 7 = 42; 19 samples are left out."""
     options = {"length": 103, "batch_size": 2, "world_size": 3, "accumulate": 7}

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Annotated, ClassVar, TypeAlias
 
 import numpy as np
 
 from paddleseg.config.hints import Between, conforms, describe
-from paddleseg.data.images import check_label, read_image, read_label
+from paddleseg.data.images import check_label, read_label, read_pixels
 from paddleseg.data.transforms.compose import Compose, refuse_training_transforms
+from paddleseg.data.transforms.photometric import Normalize
 from paddleseg.data.transforms.sample import LabelArray, Sample, Transform
 from paddleseg.errors import DataError
+
+if TYPE_CHECKING:
+    from paddleseg.data.pack import Pack
 
 __all__ = ["MODES", "Colour", "Pair", "SampleKey", "SegmentationDataset", "check_mode", "name_some"]
 
@@ -57,6 +62,7 @@ class SegmentationDataset:
         img_channels: 3 for RGB, 1 for grey.
         class_names: One a class, for reports.
         palette: One colour (R, G, B) a class, for pictures.
+        pack: Where decoded pairs are read from; the files then need not exist.
 
     Raises:
         ValueError: A parameter is out of range, or a transform of training is used in val or test.
@@ -78,6 +84,7 @@ class SegmentationDataset:
         img_channels: int = 3,
         class_names: Sequence[str] | None = None,
         palette: Sequence[Colour] | None = None,
+        pack: Pack | None = None,
     ) -> None:
         if num_classes < 1:
             raise ValueError(f"num_classes: expected at least 1, got {num_classes}")
@@ -99,7 +106,13 @@ class SegmentationDataset:
             refuse_training_transforms(self.transforms, f"in mode {self.mode}")
         if not self.files:
             raise DataError(f"{type(self).__name__} ({self.mode}): the data set is empty")
-        _refuse_missing(self.files)
+        self.pack = pack
+        if pack is None:
+            _refuse_missing(self.files)
+
+    def use_pack(self, pack: Pack) -> None:
+        """Reads decoded pairs from a pack from now on; it must have been made of these files."""
+        self.pack = pack
 
     def __len__(self) -> int:
         return len(self.files)
@@ -119,14 +132,26 @@ class SegmentationDataset:
         label = sample.label
         return replace(self.transforms(replace(sample, label=None), rng), label=label)
 
+    def split_normalize(self) -> tuple[SegmentationDataset, Normalize | None]:
+        """This data set without the Normalize that comes last, and that; None where it has none there."""
+        transforms, normalize = self.transforms.split_normalize()
+        dataset = copy.copy(self)
+        dataset.transforms = transforms
+        return dataset, normalize
+
     def load(self, index: int) -> Sample:
-        """Decodes a pair and checks it; nothing is transformed.
+        """Decodes a pair and checks it, or takes it from the pack; nothing is transformed.
+
+        Returns:
+            The image in uint8; the label in uint8 where the file has 8 bits, else int32.
 
         Raises:
             DataError: A file is unreadable, the sizes differ, or the label holds a wrong value.
         """
         pair = self.files[index]
-        image = read_image(pair.image, self.img_channels)
+        if self.pack is not None:
+            return Sample(*self.pack.sample(index), image_path=pair.image, label_path=pair.label)
+        image = read_pixels(pair.image, self.img_channels)
         label = None if pair.label is None else self.load_label(index)
         if label is not None and label.shape != image.shape[:2]:
             raise DataError(_size_message(pair, image.shape[:2], label.shape))

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from paddleseg.data.datasets.base import Colour, Pair, SegmentationDataset, check_mode, name_some
 from paddleseg.data.datasets.file_list import refuse_edge
-from paddleseg.data.images import read_label
+from paddleseg.data.images import read_label, wrong_values
 from paddleseg.data.transforms.sample import LabelArray, Transform
 from paddleseg.errors import DataError
 from paddleseg.registry import DATASETS
@@ -39,6 +40,7 @@ TRAIN_CLASSES: tuple[tuple[str, int, Colour], ...] = (
     ("bicycle", 33, (119, 11, 32)),
 )
 LARGEST_LABEL_ID = 33
+LABEL_IDS = (*range(-1, LARGEST_LABEL_ID + 1), 255)  # 255 is how a byte holds −1
 IMAGE_END = "_leftImg8bit.png"
 TRAIN_IDS_END = "_gtFine_labelTrainIds.png"
 LABEL_IDS_END = "_gtFine_labelIds.png"
@@ -100,13 +102,13 @@ class Cityscapes(SegmentationDataset):
         label = read_label(path)
         if not path.endswith(LABEL_IDS_END):
             return label
-        unknown = np.unique(label[(label > LARGEST_LABEL_ID) & (label != 255)])
-        if unknown.size:
+        unknown = wrong_values(label, LABEL_IDS)
+        if unknown:
             raise DataError(
-                f"{path}: holds {unknown.tolist()}, expected the official label ids 0..{LARGEST_LABEL_ID}; "
+                f"{path}: holds {unknown}, expected the official label ids 0..{LARGEST_LABEL_ID}; "
                 "is it an instance or a colour file under this name?"
             )
-        return LABEL_ID_TO_TRAIN_ID[label].astype(np.int32)
+        return cv2.LUT(label.astype(np.uint8, copy=False), LABEL_ID_TO_TRAIN_ID)
 
 
 def find_pairs(root: str, split: str) -> list[Pair]:

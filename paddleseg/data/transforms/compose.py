@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
+from paddleseg.data.transforms.photometric import Normalize
 from paddleseg.data.transforms.sample import Sample, Transform
+from paddleseg.data.transforms.scaled_crop import fuse
 
 __all__ = ["Compose", "is_invertible", "refuse_training_transforms", "resizes"]
 
@@ -14,17 +17,30 @@ __all__ = ["Compose", "is_invertible", "refuse_training_transforms", "resizes"]
 class Compose:
     """Applies transforms in order; an empty list leaves the sample as it is.
 
+    What can be done at once is (see :class:`ScaledCrop`). A transform whose class says ``takes_bytes = True``
+    may be given uint8 arrays, any other one has images in float32 and labels in int32.
+
     Args:
         transforms: Callables ``(sample, rng) -> sample``.
     """
 
+    takes_bytes = True
+
     def __init__(self, transforms: Sequence[Transform]) -> None:
         self.transforms = tuple(transforms)
+        self._steps = fuse(self.transforms)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        for transform in self.transforms:
-            sample = transform(sample, rng)
+        for step in self._steps:
+            takes_bytes = getattr(step, "takes_bytes", False)
+            sample = step(sample if takes_bytes else _widened(sample), rng)
         return sample
+
+    def split_normalize(self) -> tuple[Compose, Normalize | None]:
+        """The transforms without the Normalize that comes last, and that; None where another one does."""
+        if self.transforms and type(last := self.transforms[-1]) is Normalize:
+            return Compose(self.transforms[:-1]), last
+        return self, None
 
 
 def is_invertible(transform: Transform) -> bool:
@@ -63,3 +79,11 @@ def refuse_training_transforms(transforms: Compose, use: str) -> None:
                 f"transforms: {type(transform).__name__} belongs to training only, {use} the predictions "
                 "could not be laid over the images; remove it"
             )
+
+
+def _widened(sample: Sample) -> Sample:
+    label = None if sample.label is None else sample.label.astype(np.int32, copy=False)
+    if sample.image.dtype != np.uint8 and label is sample.label:
+        return sample
+    image = sample.image.astype(np.float32) if sample.image.dtype == np.uint8 else sample.image
+    return replace(sample, image=image, label=label)

@@ -6,8 +6,9 @@ Names and parameters are PaddleSeg's (paddleseg/transforms/transforms.py); sizes
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TypeAlias
 
 import numpy as np
 
@@ -23,7 +24,10 @@ from paddleseg.data.transforms.sample import LabelArray, Sample, Undo
 from paddleseg.errors import DataError
 from paddleseg.registry import TRANSFORMS
 
-__all__ = ["Padding", "RandomHorizontalFlip", "RandomPaddingCrop"]
+__all__ = ["Padding", "RandomHorizontalFlip", "RandomPaddingCrop", "Window", "pad", "pad_label"]
+
+Window: TypeAlias = tuple[slice, slice]
+"""Rows and columns of an image or a label."""
 
 
 @TRANSFORMS.register
@@ -35,15 +39,20 @@ class RandomHorizontalFlip:
     """
 
     invertible = False
+    takes_bytes = True
 
     def __init__(self, prob: float = 0.5) -> None:
         self.prob = check_probability("prob", prob)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        if rng.random() >= self.prob:
+        if not self.draw(rng):
             return sample
-        label = None if sample.label is None else sample.label[:, ::-1]
-        return replace(sample, image=sample.image[:, ::-1], label=label)
+        label = None if sample.label is None else functional.flip(sample.label)
+        return replace(sample, image=functional.flip(sample.image), label=label)
+
+    def draw(self, rng: np.random.Generator) -> bool:
+        """Decides about one image."""
+        return bool(rng.random() < self.prob)
 
 
 @TRANSFORMS.register
@@ -78,7 +87,7 @@ class Padding:
                 f"{sample.image_path}: Padding: the image has {width}×{height} pixels, more than target_size "
                 f"[{target_width}, {target_height}]; raise target_size or put a Resize or LimitLong before it"
             )
-        return _padded(sample, self.target_size, self.im_padding_value, self.label_padding_value)
+        return pad(sample, self.target_size, self.im_padding_value, self.label_padding_value)
 
 
 @TRANSFORMS.register
@@ -99,6 +108,7 @@ class RandomPaddingCrop:
     """
 
     invertible = False
+    takes_bytes = True
 
     def __init__(
         self,
@@ -122,17 +132,30 @@ class RandomPaddingCrop:
         height, width = sample.size
         crop_height, crop_width = self.crop_size
         size = max(height, crop_height), max(width, crop_width)
-        padded = _padded(sample, size, self.im_padding_value, self.label_padding_value)
+        padded = pad(sample, size, self.im_padding_value, self.label_padding_value)
+        label = padded.label
+        window = self.choose(size, rng, None if label is None else label.__getitem__)
+        return replace(sample, image=padded.image[window], label=None if label is None else label[window])
+
+    def choose(
+        self, size: tuple[int, int], rng: np.random.Generator, label_in: Callable[[Window], LabelArray] | None
+    ) -> Window:
+        """Draws the window.
+
+        Args:
+            size: (height, width) of the padded image.
+            rng: Where the numbers come from.
+            label_in: Gives a window of the padded label; None where there is no label.
+        """
         window = self._draw(size, rng)
-        if self.category_max_ratio < 1 and padded.label is not None:
+        if self.category_max_ratio < 1 and label_in is not None:
             for _ in range(self.loop_times):
-                if self._is_mixed(padded.label[window]):
+                if self._is_mixed(label_in(window)):
                     break
                 window = self._draw(size, rng)
-        label = None if padded.label is None else padded.label[window]
-        return replace(sample, image=padded.image[window], label=label)
+        return window
 
-    def _draw(self, size: tuple[int, int], rng: np.random.Generator) -> tuple[slice, slice]:
+    def _draw(self, size: tuple[int, int], rng: np.random.Generator) -> Window:
         crop_height, crop_width = self.crop_size
         top = int(rng.integers(size[0] - crop_height + 1))
         left = int(rng.integers(size[1] - crop_width + 1))
@@ -149,20 +172,42 @@ def _check_padding(value: float | Sequence[float]) -> float | list[float]:
     return check("im_padding_value", value)
 
 
-def _padded(
-    sample: Sample, size: tuple[int, int], image_value: float | list[float], label_value: int
+def pad(
+    sample: Sample, size: tuple[int, int], image_value: float | Sequence[float], label_value: int
 ) -> Sample:
-    channels = sample.image.shape[2]
-    if isinstance(image_value, list) and len(image_value) not in (1, channels):
+    """Extends a sample at the bottom and the right.
+
+    Args:
+        sample: Bytes become float32 or int32 where they cannot hold a value.
+        size: (height, width) afterwards, at least the present ones.
+        image_value: Value of new image pixels; one number, or a list of one a channel.
+        label_value: Class id of new label pixels.
+
+    Raises:
+        DataError: The list does not fit the image's channels.
+    """
+    image = sample.image
+    channels = image.shape[2]
+    if isinstance(image_value, Sequence) and len(image_value) not in (1, channels):
         raise DataError(
             f"{sample.image_path}: im_padding_value: got {len(image_value)} numbers for an image of "
             f"{channels} channel(s); give one number"
         )
     if size == sample.size:
         return sample
-    return replace(
-        sample,
-        image=functional.pad_bottom_right(sample.image, size, image_value),
-        label=None if sample.label is None else functional.pad_bottom_right(sample.label, size, label_value),
-        undo=[*sample.undo, Undo("padding", sample.size)],
-    )
+    label = None if sample.label is None else pad_label(sample.label, size, label_value)
+    if not _fits_bytes(image_value):
+        image = image.astype(np.float32, copy=False)
+    image = functional.pad_bottom_right(image, size, image_value)
+    return replace(sample, image=image, label=label, undo=[*sample.undo, Undo("padding", sample.size)])
+
+
+def pad_label(label: LabelArray, size: tuple[int, int], value: int) -> LabelArray:
+    """Extends class ids at the bottom and the right; they become int32 where bytes cannot hold the value."""
+    if not _fits_bytes(value):
+        label = label.astype(np.int32, copy=False)
+    return functional.pad_bottom_right(label, size, value)
+
+
+def _fits_bytes(values: float | Sequence[float]) -> bool:
+    return all(0 <= value <= 255 and value == int(value) for value in np.atleast_1d(values).tolist())

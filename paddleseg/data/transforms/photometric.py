@@ -12,7 +12,7 @@ import numpy as np
 
 from paddleseg.data.transforms import functional
 from paddleseg.data.transforms.checks import check_number, check_numbers, check_probability
-from paddleseg.data.transforms.sample import Sample
+from paddleseg.data.transforms.sample import ByteImage, Sample
 from paddleseg.errors import DataError
 from paddleseg.registry import TRANSFORMS
 
@@ -25,7 +25,7 @@ class RandomDistort:
 
     The steps come in a random order, and each works on whole grey levels (uint8, truncated). A range r
     means a factor drawn from 1 − r … 1 + r; Pillow's ImageEnhance defines what the factor does. One-channel
-    images have no hue.
+    images have no hue. The image keeps its dtype.
 
     Args:
         brightness_range: Range of the brightness factor.
@@ -42,6 +42,8 @@ class RandomDistort:
     Raises:
         ValueError: A probability is not within 0..1, or a range is negative.
     """
+
+    takes_bytes = True
 
     def __init__(
         self,
@@ -70,13 +72,13 @@ class RandomDistort:
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         # Cubic resizing can leave 0..255.
-        image = np.clip(sample.image, 0, 255).astype(np.uint8)
+        image: ByteImage = np.clip(sample.image, 0, 255).astype(np.uint8, copy=False)
         steps = [name for name in self.settings if name != "hue" or image.shape[2] == 3]
         for name in rng.permutation(steps):
             centre, spread, prob = self.settings[name]
             if rng.random() < prob:
                 image = _STEPS[name](image, rng.uniform(centre - spread, centre + spread))
-        return replace(sample, image=image.astype(np.float32))
+        return replace(sample, image=image if sample.image.dtype == np.uint8 else image.astype(np.float32))
 
 
 _STEPS = {
@@ -90,7 +92,7 @@ _STEPS = {
 
 @TRANSFORMS.register
 class Normalize:
-    """(image / 255 − mean) / std.
+    """(image / 255 − mean) / std, float32.
 
     Args:
         mean: One value, or three in the order R, G, B, on the scale 0..1.
@@ -100,6 +102,8 @@ class Normalize:
         ValueError: A list has the wrong length, or a standard deviation is 0.
     """
 
+    takes_bytes = True
+
     def __init__(self, mean: Sequence[float] = (0.5,), std: Sequence[float] = (0.5,)) -> None:
         self.mean = check_numbers("mean", mean)
         self.std = check_numbers("std", std)
@@ -107,6 +111,15 @@ class Normalize:
             raise ValueError(f"std: expected numbers other than 0, got {std!r}")
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        self.check(sample)
+        return replace(sample, image=functional.normalize(sample.image, self.mean, self.std))
+
+    def check(self, sample: Sample) -> None:
+        """Makes sure that the values fit the image's channels.
+
+        Raises:
+            DataError: They do not.
+        """
         channels = sample.image.shape[2]
         wanted = max(len(self.mean), len(self.std))
         if wanted not in (1, channels):
@@ -114,4 +127,3 @@ class Normalize:
                 f"{sample.image_path}: Normalize: mean and std have {wanted} values and the image {channels} "
                 f"channel(s); give 1 or {channels}, or set img_channels: {wanted}"
             )
-        return replace(sample, image=functional.normalize(sample.image, self.mean, self.std))

@@ -183,9 +183,12 @@ class ResizeStepScaling:
         self.scale_step_size = check_number("scale_step_size", scale_step_size, minimum=0)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        return _resized(sample, self.choose(sample.size, rng))
+
+    def choose(self, size: tuple[int, int], rng: np.random.Generator) -> tuple[int, int]:
+        """Draws (height, width) for an image of that size."""
         factor = self._draw(rng)
-        height, width = sample.size
-        return _resized(sample, (max(round(factor * height), 1), max(round(factor * width), 1)))
+        return max(round(factor * size[0]), 1), max(round(factor * size[1]), 1)
 
     def _draw(self, rng: np.random.Generator) -> float:
         low, high, step = self.min_scale_factor, self.max_scale_factor, self.scale_step_size

@@ -9,10 +9,12 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ImageArray", "LabelArray", "Sample", "Transform", "Undo"]
+__all__ = ["ByteImage", "ImageArray", "LabelArray", "PixelArray", "Sample", "Transform", "Undo"]
 
+ByteImage: TypeAlias = NDArray[np.uint8]
 ImageArray: TypeAlias = NDArray[np.float32]
-LabelArray: TypeAlias = NDArray[np.int32]
+PixelArray: TypeAlias = ByteImage | ImageArray
+LabelArray: TypeAlias = NDArray[np.uint8] | NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -33,15 +35,17 @@ class Undo:
 class Sample:
     """One image on its way through the transforms.
 
+    Arrays may be read-only views of a file; a part that is cut out first is all that is read of them.
+
     Attributes:
-        image: [H, W, C] float32; RGB or one channel; 0..255 until ``Normalize``.
-        label: [H, W] int32 class ids; None in prediction, and where the label must keep its size.
+        image: [H, W, C] uint8 or float32; RGB or one channel; 0..255 until ``Normalize``.
+        label: [H, W] uint8 or int32 class ids; None in prediction, and where the label must keep its size.
         undo: The steps taken so far, in order of application.
         image_path: Where the image came from, for messages.
         label_path: Where the label came from.
     """
 
-    image: ImageArray
+    image: PixelArray
     label: LabelArray | None = None
     undo: list[Undo] = field(default_factory=list)
     image_path: str = ""

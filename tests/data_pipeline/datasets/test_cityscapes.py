@@ -63,7 +63,7 @@ def test_label_ids_are_mapped_on_the_fly(root: Path) -> None:
     label = Cityscapes(transforms=[], dataset_root=str(root)).load(0).label
     # unlabelled, ground → ignore; road, sidewalk → 0, 1; person, bicycle → 11, 18; trailer → ignore
     assert label.tolist() == [[255, 255, 0, 1], [11, 18, 255, 255]]
-    assert label.dtype == np.int32
+    assert label.dtype == np.uint8
 
 
 def test_train_ids_win_and_are_taken_as_they_are(root: Path) -> None:

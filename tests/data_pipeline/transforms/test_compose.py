@@ -8,6 +8,7 @@ import pytest
 from paddleseg.data.transforms import (
     Compose,
     LimitLong,
+    Normalize,
     Padding,
     RandomPaddingCrop,
     Resize,
@@ -84,3 +85,42 @@ def test_whether_a_prediction_can_be_brought_back(transform: object, invertible:
 )
 def test_whether_the_scale_can_change(transform: object, expected: bool) -> None:
     assert resizes(transform) is expected
+
+
+def test_a_transform_of_somebody_else_gets_floats_and_whole_numbers(rng: np.random.Generator) -> None:
+    seen = []
+
+    def look(sample: Sample, rng: np.random.Generator) -> Sample:
+        seen.append((sample.image.dtype, sample.label.dtype))
+        return sample
+
+    class Own:
+        takes_bytes = True
+
+        def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+            return look(sample, rng)
+
+    sample = Sample(np.full((2, 2, 3), 250, np.uint8), np.zeros((2, 2), np.uint8))
+    result = Compose([Compose([Own()]), look, Own()])(sample, rng)
+    assert seen == [(np.uint8, np.uint8), (np.float32, np.int32), (np.float32, np.int32)]
+    assert result.image.tolist() == sample.image.tolist()
+    assert sample.image.dtype == np.uint8
+
+
+def test_resizing_of_bytes_interpolates_in_floats(rng: np.random.Generator) -> None:
+    image = np.array([[[0], [101]]], dtype=np.uint8)
+    # Centres at −0.25, 0.25, 0.75, 1.25 input pixels: quarters are not rounded away.
+    assert Compose([Resize([4, 1])])(Sample(image), rng).image.ravel().tolist() == [0, 25.25, 75.75, 101]
+
+
+def test_normalize_is_split_off_where_it_comes_last() -> None:
+    class OwnNormalize(Normalize):
+        """Perhaps something else."""
+
+    resize, normalize = Resize([4, 4]), Normalize()
+    first, last = Compose([resize, normalize]).split_normalize()
+    assert first.transforms == (resize,)
+    assert last is normalize
+    for transforms in ([], [resize], [normalize, resize], [OwnNormalize()]):
+        whole = Compose(transforms)
+        assert whole.split_normalize() == (whole, None)

@@ -40,7 +40,7 @@ def test_enhancement_equals_pillow(ours, pillow, factor: float) -> None:
 def test_hue_follows_pillow_in_units_of_256(delta: float) -> None:
     image = byte_picture()
     hsv = np.array(Image.fromarray(image).convert("HSV"))
-    hsv[..., 0] = ((hsv[..., 0] + delta).astype(int) % 256).astype(np.uint8)
+    hsv[..., 0] = (np.floor(hsv[..., 0] + delta).astype(int) % 256).astype(np.uint8)
     wanted = np.asarray(Image.frombytes("HSV", image.shape[1::-1], hsv.tobytes()).convert("RGB")).astype(int)
     assert np.abs(functional.shift_hue(image, delta) - wanted).mean() < 1.5
 
@@ -48,6 +48,13 @@ def test_hue_follows_pillow_in_units_of_256(delta: float) -> None:
 def test_hue_of_a_third_of_the_circle_turns_red_into_green() -> None:
     red = np.array([[[200, 0, 0]]], dtype=np.uint8)
     np.testing.assert_allclose(functional.shift_hue(red, 256 / 3), [[[0, 200, 0]]], atol=3)
+
+
+def test_hue_takes_the_whole_part_of_its_turn() -> None:
+    image = byte_picture()
+    assert (functional.shift_hue(image, -3.2) == functional.shift_hue(image, -4)).all()
+    assert (functional.shift_hue(image, 5.9) == functional.shift_hue(image, 5)).all()
+    assert (functional.shift_hue(image, -3) == functional.shift_hue(image, 253)).all()
 
 
 def test_brightness_truncates_and_clips() -> None:
@@ -105,3 +112,51 @@ def test_batch_of_one_puts_channels_first() -> None:
     assert batch.shape == (1, 3, 2, 2)
     assert batch[0, 1].tolist() == [[1.0, 4.0], [7.0, 10.0]]
     assert batch.flags.c_contiguous
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_normalizing_by_table_equals_the_formula_bit_by_bit(channels: int) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (2, 5, 60, channels)).astype(np.uint8)
+    images[0].flat[:256] = np.arange(256)
+    for mean, std in (([0.5], [0.5]), ([0.485, 0.456, 0.406][:channels], [0.229, 0.224, 0.225][:channels])):
+        wanted = np.stack([functional.normalize(image, mean, std).transpose(2, 0, 1) for image in images])
+        got = functional.normalize_bytes(images, mean, std)
+        assert got.dtype == np.float32
+        assert got.tobytes() == np.ascontiguousarray(wanted).tobytes()
+
+
+def test_normalize_of_bytes_and_of_floats_is_the_same() -> None:
+    image = byte_picture()
+    floats = functional.normalize(image.astype(np.float32), [0.485], [0.229])
+    assert functional.normalize(image, [0.485], [0.229]).tobytes() == floats.tobytes()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.float32])
+@pytest.mark.parametrize("shape", [(2, 3), (2, 3, 1), (2, 3, 3)])
+def test_flip_is_a_new_contiguous_array(shape: tuple[int, ...], dtype: type) -> None:
+    array = np.arange(np.prod(shape)).reshape(shape).astype(dtype)
+    array.setflags(write=False)
+    flipped = functional.flip(array)
+    assert flipped.tolist() == array[:, ::-1].tolist()
+    assert flipped.dtype == dtype
+    assert flipped.flags.c_contiguous
+
+
+@pytest.mark.parametrize(
+    "adjust",
+    [
+        functional.adjust_brightness,
+        functional.adjust_contrast,
+        functional.adjust_saturation,
+        functional.adjust_sharpness,
+        functional.shift_hue,
+    ],
+)
+def test_colour_steps_leave_their_input(adjust) -> None:
+    image = byte_picture((9, 8))
+    before = image.copy()
+    image.setflags(write=False)
+    result = adjust(image, 1.4)
+    assert (image == before).all()
+    assert result.dtype == np.uint8
+    assert result.shape == image.shape

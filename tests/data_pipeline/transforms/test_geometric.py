@@ -121,3 +121,20 @@ def test_category_limit_looks_for_a_mixed_window() -> None:
 def test_bad_parameters_are_named(component: Any, parameters: dict[str, Any], named: str) -> None:
     with pytest.raises(ValueError, match=named):
         component(**parameters)
+
+
+def test_bytes_stay_bytes_where_they_hold_the_padding(rng: np.random.Generator) -> None:
+    sample = Sample(np.zeros((2, 2, 3), np.uint8), np.zeros((2, 2), np.uint8))
+
+    def dtypes(size: int, image_value: float, label_value: int) -> tuple[np.dtype, np.dtype]:
+        crop = RandomPaddingCrop([size, size], image_value, label_value)
+        result = crop(sample, rng)
+        if size > 2:
+            assert result.image[2, 2].tolist() == [image_value] * 3
+            assert result.label[2, 2] == label_value
+        return result.image.dtype, result.label.dtype
+
+    assert dtypes(3, 7, 255) == (np.uint8, np.uint8)
+    assert dtypes(3, 127.5, -1) == (np.float32, np.int32)
+    assert dtypes(3, 256, 256) == (np.float32, np.int32)
+    assert dtypes(2, 127.5, -1) == (np.uint8, np.uint8)  # nothing is padded

@@ -98,3 +98,14 @@ def test_bad_normalisation_is_refused(parameters: dict) -> None:
 def test_bad_distortion_is_refused(parameters: dict) -> None:
     with pytest.raises(ValueError, match=next(iter(parameters))):
         RandomDistort(**parameters)
+
+
+def test_bytes_are_distorted_as_floats_are() -> None:
+    image = np.random.default_rng(1).integers(0, 256, (24, 32, 3)).astype(np.uint8)
+    image.setflags(write=False)
+    for seed in range(10):
+        distort = RandomDistort(sharpness_prob=0.5)
+        as_bytes = distort(Sample(image), np.random.default_rng(seed)).image
+        as_floats = distort(Sample(image.astype(np.float32)), np.random.default_rng(seed)).image
+        assert (as_bytes.dtype, as_floats.dtype) == (np.uint8, np.float32)
+        assert (as_bytes == as_floats).all()

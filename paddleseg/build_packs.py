@@ -1,0 +1,146 @@
+"""Data sets that are read from packs: ``pack: DIR`` in a data set's block."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from paddleseg.config.components import PACK, PACK_BY_RANK, construct
+from paddleseg.config.config import Config
+from paddleseg.config.consistency import block_facts
+from paddleseg.config.node import Node
+from paddleseg.config.problems import Problem
+from paddleseg.data.datasets.base import SegmentationDataset
+from paddleseg.data.pack import Pack
+from paddleseg.data.pack_check import compare_facts, find_staleness, pairs_of
+from paddleseg.data.pack_index import read_index
+from paddleseg.errors import ConfigError, DataError
+from paddleseg.log import get_logger
+from paddleseg.registry import DATASETS, TRANSFORMS
+
+__all__ = ["build_for_packing", "build_packed", "reads_by_rank", "without_pack"]
+
+_logger = get_logger(__name__)
+
+
+def reads_by_rank(config: Config) -> bool:
+    """Whether each process of a training run draws from shards of its own."""
+    return config.node(("train_dataset", "pack_shards")) is not None
+
+
+def without_pack(node: Node) -> Node:
+    """Returns a data set's block with the keys of its component alone."""
+    reserved = {*PACK, *PACK_BY_RANK}
+    return Node({key: child for key, child in node.value.items() if key not in reserved}, node.source)
+
+
+def build_for_packing(config: Config, split: str) -> SegmentationDataset:
+    """Builds a data set from its files and without transforms.
+
+    Args:
+        config: Checked configuration.
+        split: ``"train"``, ``"val"`` or ``"test"``.
+
+    Raises:
+        ConfigError: There is no such block, or its data set cannot be packed.
+        DataError: The data are not there.
+    """
+    key = f"{split}_dataset"
+    node = config.node((key,))
+    if node is None:
+        raise ConfigError(f"{config.path} {key}: missing; there is nothing to pack")
+    _refuse_own_reading(node, key)
+    dataset: SegmentationDataset = construct(without_pack(node), (key,), DATASETS, {"transforms": []})
+    return dataset
+
+
+def build_packed(config: Config, split: str, *, rank: int = 0, world_size: int = 1) -> SegmentationDataset:
+    """Builds a data set that reads from its pack, and makes sure that the pack is up to date.
+
+    Where the folder ``dataset_root`` is not there, the pack alone says which samples there are.
+
+    Args:
+        config: Checked configuration; the block has a ``pack``.
+        split: ``"train"``, ``"val"`` or ``"test"``.
+        rank: This process.
+        world_size: All processes; they matter with ``pack_shards: by_rank`` only.
+
+    Raises:
+        ConfigError: A constructor refuses a value, or the data set or number of processes does not fit packs.
+        DataError: The data or the pack are not there, damaged, or the pack is stale.
+    """
+    key = f"{split}_dataset"
+    node, path = config.node((key,)), config.node((key, "pack"))
+    assert node is not None, "the caller has looked"
+    assert path is not None, "the caller has looked"
+    _refuse_own_reading(node, key)
+    by_rank = split == "train" and reads_by_rank(config)
+    pack = Pack.open(path.value, shards=_own_shards(config, path, rank, world_size) if by_rank else None)
+    root = config.node((key, "dataset_root"))
+    if root is not None and not os.path.isdir(root.value):
+        reason = compare_facts(pack.index.dataset, _facts(config, key))
+        dataset = None if reason else _build_from_pack_alone(config, key, pack, root.value)
+    else:
+        dataset = construct(without_pack(node), (key,), DATASETS)
+        reason = find_staleness(pack, dataset)
+    if dataset is None or reason is not None:
+        raise DataError(
+            f"{pack.path}: the pack is stale: {reason}; pack again: python tools/pack_dataset.py "
+            f"--config {config.path} --mode {split} --output {pack.path} --overwrite"
+        )
+    dataset.use_pack(pack)
+    _logger.info(f"{key}: {len(pack)} samples from the pack {pack.path} ({pack.index.shards} shards)")
+    return dataset
+
+
+def _own_shards(config: Config, pack: Node, rank: int, world_size: int) -> Sequence[int]:
+    count = read_index(Path(pack.value)).shards
+    if count % world_size:
+        where = ("train_dataset", "pack_shards")
+        text = f"{count} shards cannot be shared evenly by {world_size} processes; pack with other --shards"
+        raise ConfigError(str(Problem(config.source(where), where, text)))
+    return range(rank, count, world_size)
+
+
+def _refuse_own_reading(node: Node, key: str) -> None:
+    """A class that loads in its own way would pass over the pack, or change twice what it holds."""
+    name = node.value["type"]
+    if getattr(DATASETS.get(name.value), "load", None) is not SegmentationDataset.load:
+        text = f"{name.value} loads its samples in its own way, so they cannot come from a pack"
+        raise ConfigError(str(Problem(name.source, (key, "type"), text)))
+
+
+def _facts(config: Config, key: str) -> dict[str, Any]:
+    block = config.tree[key]
+    kind = DATASETS.get(block["type"])
+    mode = block.get("mode", key.removesuffix("_dataset"))
+    return block_facts(config, key) | {"type": kind.__qualname__, "mode": mode.lower()}
+
+
+def _build_from_pack_alone(config: Config, key: str, pack: Pack, root: str) -> SegmentationDataset:
+    """The data set without its files; its facts are those of the pack."""
+    node, block, facts = config.node((key,)), config.tree[key], dict(pack.index.dataset)
+    assert node is not None, "the caller has looked"
+    kind = DATASETS.get(block["type"])
+    transforms = _build_list(config.node((key, "transforms")), key)
+    del facts["type"]
+    try:
+        dataset = SegmentationDataset(
+            pairs_of(pack, root),
+            **facts,
+            transforms=transforms,
+            class_names=block.get("class_names") or getattr(kind, "CLASS_NAMES", None),
+            palette=block.get("palette") or getattr(kind, "PALETTE", None),
+            pack=pack,
+        )
+    except ValueError as error:
+        raise ConfigError(str(Problem(node.source, (key,), str(error)))) from error
+    _logger.warning(f"{key}: no folder {root}: whether the pack is stale cannot be told")
+    return dataset
+
+
+def _build_list(node: Node | None, key: str) -> list[Any]:
+    items = [] if node is None else node.value
+    return [construct(item, (key, "transforms", i), TRANSFORMS) for i, item in enumerate(items)]
