@@ -11,6 +11,7 @@ from paddle import nn
 from paddleseg.errors import ConfigError
 from paddleseg.models.backbones.base import Backbone
 from paddleseg.models.layers import Recomputable
+from paddleseg.models.layers.enlarge import enlarge
 
 __all__ = ["SegmentationModel"]
 
@@ -65,12 +66,27 @@ class SegmentationModel(nn.Layer):
             part.recompute = True
 
     def forward(self, x: paddle.Tensor) -> list[paddle.Tensor]:
+        size = x.shape[2:]
+        outputs = self.coarse_logits(x)
+        if self.training:
+            return [enlarge(logits, size, align_corners=self.align_corners) for logits in outputs]
+        # The operator that exported graphs are made of.
+        return [
+            F.interpolate(logits, size, mode="bilinear", align_corners=self.align_corners)
+            for logits in outputs
+        ]
+
+    def coarse_logits(self, x: paddle.Tensor) -> list[paddle.Tensor]:
+        """The logits before they are enlarged to the image's size, for those who need no more.
+
+        Args:
+            x: N×C×H×W image.
+
+        Returns:
+            N×num_classes×h×w float32, in the order of :meth:`forward`.
+        """
         features = self.backbone(x)
         logits = [self.head(features[self._main_index])]
         if self.training and self.aux_head is not None:
             logits.append(self.aux_head(features[self._aux_index]))
-        size = x.shape[2:]
-        return [
-            F.interpolate(logit.astype("float32"), size, mode="bilinear", align_corners=self.align_corners)
-            for logit in logits
-        ]
+        return [logit.astype("float32") for logit in logits]

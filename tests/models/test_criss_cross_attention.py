@@ -28,6 +28,10 @@ def _float64() -> Iterator[None]:
     paddle.set_default_dtype(before)
 
 
+# Every row and column at once, and each alone.
+every_group = pytest.mark.parametrize("group_bytes", [1 << 26, 0], ids=["together", "line by line"])
+
+
 def make_case(size: tuple[int, int, int]) -> tuple[CrissCrossAttention, dict[str, np.ndarray], np.ndarray]:
     layer = CrissCrossAttention(CHANNELS)
     state = randomise(layer, seed=3)
@@ -82,8 +86,10 @@ def test_the_oracles_derivatives_are_its_central_differences() -> None:
 # Logits and softmax are float32 whatever the input is: that bounds the agreement.
 @pytest.mark.usefixtures("_float64")
 @every_size
-def test_forward_equals_the_loop(size: tuple[int, int, int]) -> None:
+@every_group
+def test_forward_equals_the_loop(size: tuple[int, int, int], group_bytes: int) -> None:
     layer, state, x = make_case(size)
+    layer.group_bytes = group_bytes
     output = layer(paddle.to_tensor(x))
     assert output.dtype == paddle.float64
     np.testing.assert_allclose(output.numpy(), criss_cross(x, state)[0], rtol=0, atol=2e-6)
@@ -91,8 +97,10 @@ def test_forward_equals_the_loop(size: tuple[int, int, int]) -> None:
 
 @pytest.mark.usefixtures("_float64")
 @every_size
-def test_gradients_equal_the_loop(size: tuple[int, int, int]) -> None:
+@every_group
+def test_gradients_equal_the_loop(size: tuple[int, int, int], group_bytes: int) -> None:
     layer, state, x = make_case(size)
+    layer.group_bytes = group_bytes
     upstream = np.random.default_rng(8).normal(size=x.shape)
     image = paddle.to_tensor(x, stop_gradient=False)
     (layer(image) * paddle.to_tensor(upstream)).sum().backward()
@@ -157,6 +165,53 @@ def test_huge_logits_stay_finite() -> None:
     output.sum().backward()
     assert np.isfinite(output.numpy()).all()
     assert np.isfinite(image.grad.numpy()).all()
+
+
+@pytest.mark.parametrize("group_bytes", [0, 2 * 7 * 7 * 4 + 5], ids=["one line", "two rows or columns"])
+def test_groups_change_nothing_but_rounding(group_bytes: int) -> None:
+    layer, _, x = make_case((2, 5, 7))
+    together = differentiated(layer, x)
+    layer.group_bytes = group_bytes
+    for name, value in differentiated(layer, x).items():
+        np.testing.assert_allclose(value, together[name], rtol=0, atol=2e-5, err_msg=name)
+
+
+def differentiated(layer: CrissCrossAttention, x: np.ndarray) -> dict[str, np.ndarray]:
+    """Output and gradients in float32, under an upstream that tells all positions apart."""
+    layer.clear_gradients()
+    image = paddle.to_tensor(x.astype("float32"), stop_gradient=False)
+    output = layer(image)
+    output.backward(paddle.to_tensor(np.random.default_rng(8).normal(size=x.shape).astype("float32")))
+    gradients = {name: parameter.grad.numpy() for name, parameter in layer.named_parameters()}
+    return {"output": output.numpy(), "x": image.grad.numpy(), **gradients}
+
+
+def test_a_layer_with_hooks_is_the_plain_formula_of_its_convolutions() -> None:
+    layer, _, x = make_case((2, 4, 5))
+    fast = differentiated(layer, x)
+    shapes = []
+    layer.k_conv.register_forward_post_hook(lambda _, __, output: shapes.append(tuple(output.shape)))
+    plain = differentiated(layer, x)
+    assert shapes == [(2, CHANNELS // 8, 4, 5)]
+    for name, value in fast.items():
+        np.testing.assert_allclose(value, plain[name], rtol=0, atol=2e-5, err_msg=name)
+
+
+def test_mixed_precision_computes_in_its_type_and_answers_in_the_inputs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Paddle has no half-precision products on a CPU: here the lower type is float32, the input float64."""
+    monkeypatch.setattr(paddle, "is_autocast_enabled", lambda: True)
+    monkeypatch.setattr(paddle, "get_autocast_dtype", lambda: "float32")
+    layer, state, x = make_case((2, 3, 5))
+    image = paddle.to_tensor(x, stop_gradient=False)
+    assert image.dtype == paddle.float64
+    output = layer(image)
+    output.sum().backward()
+    assert output.dtype == image.grad.dtype == paddle.float64
+    assert {parameter.grad.dtype for parameter in layer.parameters()} == {paddle.float32}
+    error = np.abs(output.numpy() - criss_cross(x, state)[0]).max()
+    assert 1e-9 < error < 1e-5  # so it was float32
 
 
 def test_parameters() -> None:

@@ -6,10 +6,14 @@ import paddle
 import paddle.nn.functional as F
 from paddle import nn
 
+from paddleseg.models.layers.criss_cross_function import CrissCrossFunction
+
 __all__ = ["CrissCrossAttention"]
 
 # Finite, so that a masked logit never turns into NaN, and far below any real one.
 _MASKED_LOGIT = -1e30
+# The weights of an image of 97×97 are 7 MiB.
+_GROUP_BYTES = 64 << 20
 
 
 class CrissCrossAttention(nn.Layer):
@@ -18,8 +22,16 @@ class CrissCrossAttention(nn.Layer):
     One joint softmax over those logits, without a 1/√d scale; the pixel itself counts once (its place
     in the column is masked). The output is ``gamma · Σ A·V + x`` with ``gamma`` learned, starting at 0.
 
+    Eager execution takes :class:`CrissCrossFunction`, which is faster, keeps less, and works through large
+    images in groups of rows and columns, with the same numbers but for rounding. A graph for export or static
+    training is made of the plain formula, and so is the forward of a layer whose convolutions have hooks.
+
     Args:
         in_channels: Channels C of the input, a multiple of 8. Queries and keys have C/8 channels.
+
+    Attributes:
+        group_bytes: Bytes of logits of rows, and as many of columns, that exist at a time; when that holds
+            all, they are kept for backward instead of being computed again.
 
     Shape:
         N×C×H×W → N×C×H×W, any H and W.
@@ -30,12 +42,21 @@ class CrissCrossAttention(nn.Layer):
         if in_channels < 8 or in_channels % 8:
             raise ValueError(f"in_channels must be a positive multiple of 8, got {in_channels}")
         self.in_channels = in_channels
+        self.group_bytes = _GROUP_BYTES
         self.q_conv = nn.Conv2D(in_channels, in_channels // 8, 1)
         self.k_conv = nn.Conv2D(in_channels, in_channels // 8, 1)
         self.v_conv = nn.Conv2D(in_channels, in_channels, 1)
         self.gamma = self.create_parameter(shape=[1], default_initializer=nn.initializer.Constant(0.0))
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        convolutions = (self.q_conv, self.k_conv, self.v_conv)
+        hooked = any(one._forward_pre_hooks or one._forward_post_hooks for one in convolutions)
+        if hooked or not paddle.in_dynamic_mode():
+            return self._plain(x)
+        parameters = [one.weight for one in convolutions] + [one.bias for one in convolutions]
+        return CrissCrossFunction.apply(x, self.gamma, *parameters, self.group_bytes, _compute_dtype(x))
+
+    def _plain(self, x: paddle.Tensor) -> paddle.Tensor:
         height = x.shape[2]
         query, key, value = self.q_conv(x), self.k_conv(x), self.v_conv(x)
 
@@ -70,3 +91,8 @@ class CrissCrossAttention(nn.Layer):
         along_column = along_column + is_self * _MASKED_LOGIT
         logits = paddle.concat([along_column.transpose([0, 2, 1, 3]), along_row], axis=3)
         return F.softmax(logits, axis=3)
+
+
+def _compute_dtype(x: paddle.Tensor) -> paddle.dtype:
+    """What mixed precision would make of a convolution's input: a function of one's own is not cast."""
+    return getattr(paddle, paddle.get_autocast_dtype()) if paddle.is_autocast_enabled() else x.dtype
