@@ -42,6 +42,43 @@ def test_ohem_keeps_strictly_below_the_threshold() -> None:
     assert kept.tolist() == [True, True, True, False]
 
 
+@pytest.mark.parametrize("count", [1, 2, 300])
+def test_kth_smallest_is_that_of_the_sorted_values(count: int) -> None:
+    rng = np.random.default_rng(count)
+    values = rng.choice(
+        np.array([0.0, 1e-45, 1e-30, 0.1, np.nextafter(0.5, 1), 0.5, 1.0, 2.0, *rng.random(40)], "float32"),
+        count,
+    )
+    in_order = sorted(values.tolist())
+    ours = [functional.kth_smallest(paddle.to_tensor(values), k).item() for k in range(1, count + 1)]
+    assert ours == in_order
+
+
+def test_ohem_of_random_probabilities_equals_a_sort() -> None:
+    rng = np.random.default_rng(4)
+    probability = rng.integers(0, 40, (2, 15, 20)).astype("float32") / 40  # many ties
+    valid = rng.random(probability.shape) < 0.8
+    for min_kept in (1, 100, int(valid.sum()) - 1, int(valid.sum()), 599):
+        threshold = max(np.float32(0.3), np.sort(probability[valid])[min(min_kept, valid.sum()) - 1])
+        expected = valid & ((probability < threshold) | (valid.sum() <= min_kept))
+        kept = functional.ohem_kept(
+            paddle.to_tensor(probability), paddle.to_tensor(valid), thresh=0.3, min_kept=min_kept
+        )
+        np.testing.assert_array_equal(kept.numpy(), expected)
+
+
+def test_a_traced_program_has_the_same_cross_entropy() -> None:
+    labels = paddle.to_tensor([[[0, 2, 255]]])
+
+    @paddle.jit.to_static(full_graph=True)
+    def traced(logits: paddle.Tensor) -> paddle.Tensor:
+        return functional.pixel_cross_entropy(logits, labels, ignore_index=255)
+
+    logits = paddle.to_tensor(np.arange(9, dtype="float32").reshape(1, 3, 1, 3) % 5)
+    expected = functional.pixel_cross_entropy(logits, labels, ignore_index=255)
+    np.testing.assert_allclose(traced(logits).numpy(), expected.numpy(), rtol=1e-6)
+
+
 def test_jaccard_weights_literal() -> None:
     # In order of falling error: outside, inside, inside, outside; the Jaccard loss goes 1/3, 2/3, 1, 1.
     weights = functional.jaccard_weights(

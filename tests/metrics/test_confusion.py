@@ -11,6 +11,7 @@ from hypothesis.extra import numpy as hnp
 from sklearn.metrics import confusion_matrix as sklearn_confusion
 
 from paddleseg.errors import DataError
+from paddleseg.metrics import confusion
 from paddleseg.metrics.confusion import confusion_matrix
 
 
@@ -52,6 +53,50 @@ def test_equals_scikit_learn_with_an_ignore_index_among_the_classes() -> None:
     assert np.array_equal(confusion_matrix(prediction, label, 19, 7), expected)
 
 
+@pytest.mark.parametrize("label_type", [np.uint8, np.int8, np.uint16, np.int32, np.int64])
+@pytest.mark.parametrize("prediction_type", [np.uint8, np.int64])
+@pytest.mark.parametrize("ignore", [100, 2])
+def test_every_integer_type_and_memory_order(
+    label_type: type[np.integer], prediction_type: type[np.integer], ignore: int
+) -> None:
+    rng = np.random.default_rng(5)
+    label = rng.choice([0, 1, 2, ignore], (14, 9)).astype(label_type)
+    prediction = rng.integers(0, 3, (14, 9)).astype(prediction_type)
+    expected = naive(prediction, label, 3, ignore)
+    assert np.array_equal(confusion_matrix(prediction, label, 3, ignore), expected)
+    assert np.array_equal(confusion_matrix(prediction[::-1, ::-1], label[::-1, ::-1], 3, ignore), expected)
+    assert np.array_equal(confusion_matrix(prediction, np.asfortranarray(label), 3, ignore), expected)
+
+
+@pytest.mark.parametrize(("classes", "ignore"), [(3, -1), (3, 1000), (256, 300), (300, 255), (300, 299)])
+def test_values_that_fit_no_byte(classes: int, ignore: int) -> None:
+    rng = np.random.default_rng(6)
+    label = rng.choice([0, 2, classes - 1, ignore], (14, 9))
+    prediction = rng.choice([0, 1, classes - 1], (14, 9))
+    expected = naive(prediction, label, classes, ignore)
+    assert np.array_equal(confusion_matrix(prediction, label, classes, ignore), expected)
+
+
+def test_images_too_large_for_one_histogram(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(confusion, "PIXELS_AT_ONCE", 32)
+    rng = np.random.default_rng(7)
+    label, prediction = rng.integers(0, 4, (2, 9, 11), dtype=np.uint8)
+    assert np.array_equal(confusion_matrix(prediction, label, 4), naive(prediction, label, 4, 255))
+
+
+def test_counts_are_exact_where_float32_is_not() -> None:
+    zeros = np.zeros((1, 2**24 + 1), dtype=np.uint8)
+    assert confusion_matrix(zeros, zeros, 2).tolist() == [[2**24 + 1, 0], [0, 0]]
+
+
+def test_read_only_arguments_and_no_pixels() -> None:
+    label = np.array([[0, 1]], dtype=np.uint8)
+    label.flags.writeable = False
+    assert confusion_matrix(label, label, 2).tolist() == [[1, 0], [0, 1]]
+    for kind in (np.uint8, np.int64):
+        assert confusion_matrix(np.zeros((0, 4), kind), np.zeros((0, 4), kind), 2).tolist() == [[0, 0]] * 2
+
+
 def test_arguments_are_not_written_to() -> None:
     label = np.array([[0, 1]], dtype=np.int64)
     prediction = np.array([[1, 1]], dtype=np.int64)
@@ -66,11 +111,24 @@ def test_everything_ignored_gives_zeros() -> None:
 
 
 @pytest.mark.parametrize(
-    ("label", "prediction", "words"), [(3, 0, "label"), (-1, 0, "label"), (0, 3, "prediction")]
+    ("label", "prediction", "words"),
+    [
+        (3, 0, r"label \(ignore_index is 255\): values \[3\]"),
+        (-1, 0, r"label \(ignore_index is 255\): values \[-1\]"),
+        (0, 3, r"prediction: values \[3\]"),
+        (0, -1, r"prediction: values \[-1\]"),
+        (0, 256, r"prediction: values \[256\]"),
+        (4, 3, r"label \(ignore_index is 255\): values \[4\]"),
+    ],
 )
 def test_values_outside_the_classes_are_refused(label: int, prediction: int, words: str) -> None:
-    with pytest.raises(DataError, match=rf"{words}.*outside 0\.\.2"):
+    with pytest.raises(DataError, match=rf"^{words} lie outside 0\.\.2"):
         confusion_matrix(np.array([[prediction, 0]]), np.array([[label, 1]]), 3)
+
+
+def test_ignored_pixels_may_be_predicted_as_anything() -> None:
+    label, prediction = np.array([[255, 1]], np.uint8), np.array([[200, 1]], np.uint8)
+    assert confusion_matrix(prediction, label, 2).tolist() == [[0, 0], [0, 1]]
 
 
 def test_other_sizes_are_refused() -> None:
