@@ -5,6 +5,9 @@ import, and its bundled math library takes a slow path on AMD processors unless 
 (a 4096² matrix product: 39 → 207 GFLOP/s with both). On Intel processors the second setting makes the same
 product slower (240 → 156 GFLOP/s), so it is made on AMD only. Both change low-order bits: a run records
 :class:`RuntimeSettings`.
+
+OpenMP threads that have nothing to do spin for 200 ms unless ``OMP_WAIT_POLICY`` is ``PASSIVE``, and take the
+cores from the data workers and from other processes meanwhile.
 """
 
 from __future__ import annotations
@@ -27,6 +30,8 @@ __all__ = ["RuntimeSettings", "available_cores", "configure", "cpu_model", "cpu_
 _FRAMEWORK = "paddle"
 _THREADS = "OMP_NUM_THREADS"
 _MKL_CPU_TYPE = "MKL_DEBUG_CPU_TYPE"
+_WAITING = "OMP_WAIT_POLICY"
+_WAITING_BY_RUNTIME = ("KMP_BLOCKTIME", "GOMP_SPINCOUNT")  # Intel's and GNU's own names for it
 _NOISE = ("WARNING: OMP_NUM_THREADS set to", "PLEASE USE OMP_NUM_THREADS WISELY")
 
 
@@ -41,6 +46,7 @@ class RuntimeSettings:
         cpu_vendor: ``vendor_id`` of the processor; empty where the system does not tell.
         mkl_debug_cpu_type: Value of the variable of that name; None where it is unset.
         in_time: False when the framework was imported before, so that nothing could be set.
+        omp_wait_policy: Value of the variable of that name; None where it is unset.
     """
 
     threads: int
@@ -49,12 +55,14 @@ class RuntimeSettings:
     cpu_vendor: str
     mkl_debug_cpu_type: str | None
     in_time: bool
+    omp_wait_policy: str | None = None
 
     def describe(self) -> str:
         """Returns one line for the log."""
-        math = f", MKL_DEBUG_CPU_TYPE={self.mkl_debug_cpu_type}" if self.mkl_debug_cpu_type else ""
+        variables = {_MKL_CPU_TYPE: self.mkl_debug_cpu_type, _WAITING: self.omp_wait_policy}
+        shown = "".join(f", {name}={value}" for name, value in variables.items() if value)
         late = "" if self.in_time else ", not changed: the framework was imported before"
-        return f"CPU threads: {self.threads} of {self.cores} cores (from {self.threads_from}){math}{late}"
+        return f"CPU threads: {self.threads} of {self.cores} cores (from {self.threads_from}){shown}{late}"
 
 
 def configure(*, threads: int | None = None, processes: int = 1, launched: bool = False) -> RuntimeSettings:
@@ -87,6 +95,8 @@ def configure(*, threads: int | None = None, processes: int = 1, launched: bool 
         chosen_by, os.environ[_THREADS] = "cores", str(max(1, cores // processes))
     if in_time and vendor == "AuthenticAMD":
         os.environ.setdefault(_MKL_CPU_TYPE, "5")
+    if in_time and not any(name in os.environ for name in _WAITING_BY_RUNTIME):
+        os.environ.setdefault(_WAITING, "PASSIVE")
     return RuntimeSettings(
         threads=_threads_in_environment(),
         threads_from=chosen_by,
@@ -94,6 +104,7 @@ def configure(*, threads: int | None = None, processes: int = 1, launched: bool 
         cpu_vendor=vendor,
         mkl_debug_cpu_type=os.environ.get(_MKL_CPU_TYPE),
         in_time=in_time,
+        omp_wait_policy=os.environ.get(_WAITING),
     )
 
 

@@ -25,7 +25,7 @@ LAYERS = [
     [("models.backbones", "models.heads")],
     [("models",)],
     [("inference", "visualise")],
-    [("build", "build_checks")],
+    [("build", "build_checks", "build_packs")],
     [("engine",)],
     [("cli",)],
 ]
@@ -56,12 +56,12 @@ MIRRORS = {"data_pipeline": "data"}
 NOT_OF_ONE_MODULE = {"architecture", "packaging", "scripts", "documents", "configs"}
 _PROGRAMS = "tests/cli/test_flags.py and test_cli_bad_input.py run the four programs"
 WITHOUT_A_TEST_FILE = {
-    "cli.common": _PROGRAMS,
     "cli.export": _PROGRAMS,
     "cli.predict": _PROGRAMS,
     "cli.train": _PROGRAMS,
     "cli.val": _PROGRAMS,
     "data.transforms.sample": "values without behaviour, made by every test of a transform",
+    "inference.values": "types without behaviour",
     "models.backbones.base": "an interface; conformance/test_models_conformance.py holds backbones to it",
     "models.base": "conformance/test_models_conformance.py runs it through every model",
     "version": "tests/test_packaging.py compares it with what is installed",

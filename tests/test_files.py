@@ -104,6 +104,27 @@ def test_a_folder_that_cannot_be_filled_leaves_the_earlier_one(tmp_path: Path) -
     assert names_in(tmp_path) == ["folder"]
 
 
+def test_what_an_unfinished_call_wrote_is_there_for_one_that_resumes(tmp_path: Path) -> None:
+    target = tmp_path / "folder"
+    replace_folder(target, lambda folder: (folder / "earlier").touch())
+
+    def fail(folder: Path) -> None:
+        (folder / "first").touch()
+        raise KeyboardInterrupt
+
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            replace_folder(target, fail, resume=True)
+        assert names_in(target) == ["earlier"]
+    replace_folder(target, lambda folder: (folder / "second").touch(), resume=True)
+    assert names_in(target) == ["first", "second"]
+    assert names_in(tmp_path) == ["folder"]
+    with pytest.raises(KeyboardInterrupt):
+        replace_folder(target, fail, resume=True)
+    replace_folder(target, lambda folder: (folder / "third").touch())
+    assert names_in(target) == ["third"]
+
+
 def test_files_reach_the_disk_before_their_name_and_the_name_before_the_return(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -27,8 +27,10 @@ def test_uses_all_cores_by_default(environ: dict[str, str]) -> None:
     settings = runtime.configure()
     assert environ["OMP_NUM_THREADS"] == "8"
     assert "MKL_DEBUG_CPU_TYPE" not in environ
-    assert settings == runtime.RuntimeSettings(8, "cores", 8, "GenuineIntel", None, in_time=True)
-    assert settings.describe() == "CPU threads: 8 of 8 cores (from cores)"
+    assert settings == runtime.RuntimeSettings(
+        8, "cores", 8, "GenuineIntel", None, in_time=True, omp_wait_policy="PASSIVE"
+    )
+    assert settings.describe() == "CPU threads: 8 of 8 cores (from cores), OMP_WAIT_POLICY=PASSIVE"
 
 
 @pytest.mark.parametrize(("processes", "threads"), [(1, 8), (2, 4), (3, 2), (16, 1)])
@@ -80,13 +82,21 @@ def test_amd_keeps_the_users_choice(environ: dict[str, str], monkeypatch: pytest
     assert runtime.configure().mkl_debug_cpu_type == environ["MKL_DEBUG_CPU_TYPE"] == "7"
 
 
+@pytest.mark.parametrize("name", ["OMP_WAIT_POLICY", "KMP_BLOCKTIME", "GOMP_SPINCOUNT"])
+def test_the_users_way_of_waiting_stays(environ: dict[str, str], name: str) -> None:
+    environ[name] = "0"
+    settings = runtime.configure()
+    assert environ[name] == "0"
+    assert settings.omp_wait_policy == ("0" if name == "OMP_WAIT_POLICY" else None)
+
+
 def test_too_late_changes_nothing_and_says_so(
     environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "paddle", sys)
     monkeypatch.setattr(runtime, "cpu_vendor", lambda: "AuthenticAMD")
     settings = runtime.configure(threads=5)
-    assert not environ.keys() & {"OMP_NUM_THREADS", "MKL_DEBUG_CPU_TYPE"}
+    assert not environ.keys() & {"OMP_NUM_THREADS", "MKL_DEBUG_CPU_TYPE", "OMP_WAIT_POLICY"}
     assert (settings.threads, settings.mkl_debug_cpu_type, settings.in_time) == (1, None, False)
     assert settings.describe().endswith("not changed: the framework was imported before")
 

@@ -12,9 +12,17 @@ import numpy.typing as npt
 from deploy.python.description import DeployDescription
 from deploy.python.engines.base import Engine, Floats, Output
 from paddleseg.data.transforms import Sample, Undo
-from paddleseg.engine.predictor import preprocess
+from paddleseg.engine.predictor import preprocess, takes_parts
 from paddleseg.errors import DataError, UsageError
-from paddleseg.inference import InferenceOptions, infer_logits, to_labels, undo_labels, undo_transforms
+from paddleseg.inference import (
+    ImageSource,
+    InferenceOptions,
+    infer_labels,
+    infer_logits,
+    to_labels,
+    undo_labels,
+    undo_transforms,
+)
 
 __all__ = ["ExportedModel", "Labels", "Prepared"]
 
@@ -28,12 +36,12 @@ class Prepared:
     """An image on its way to the model.
 
     Attributes:
-        batch: 1×C×h×w float32, transformed.
+        batch: 1×C×h×w float32, transformed; for sliding windows made window by window.
         undo: The geometric steps to undo afterwards.
         image_path: Where it came from, for messages.
     """
 
-    batch: Floats
+    batch: ImageSource
     undo: list[Undo]
     image_path: str = ""
 
@@ -82,7 +90,7 @@ class ExportedModel:
         """Class ids of images; those of equal size after the transforms go through the model together.
 
         Args:
-            images: Pixels H×W×C float32, 0..255; as many as fit into memory at once.
+            images: Pixels H×W×C, uint8 or float32, 0..255; as many as fit into memory at once.
 
         Returns:
             For each image, in their order, H×W uint8 (uint16 above 256 classes) at its own size.
@@ -106,10 +114,15 @@ class ExportedModel:
         """Runs the transforms.
 
         Args:
-            image: Pixels H×W×C float32, 0..255.
+            image: Pixels H×W×C, uint8 or float32, 0..255.
+
+        Raises:
+            DataError: The model was exported for a smaller size and gives class ids only.
         """
-        batch, undo = preprocess(image, self.description.transforms)
-        return Prepared(batch, undo, image.image_path)
+        batch, undo = preprocess(image, self.description.transforms, in_parts=True)
+        prepared = Prepared(batch, undo, image.image_path)
+        in_windows = _is_labelled_in_windows(prepared, self._options_for(prepared))
+        return prepared if in_windows else replace(prepared, batch=batch[:])
 
     def run(self, prepared: Sequence[Prepared]) -> list[Output]:
         """Runs the model over transformed images of one size.
@@ -119,12 +132,12 @@ class ExportedModel:
 
         Returns:
             For each image, class ids (1×h×w) or scores (1×K×h×w) at its transformed size.
-
-        Raises:
-            DataError: The model was exported for a smaller size and gives class ids only.
         """
-        batch = np.concatenate([one.batch for one in prepared]) if len(prepared) > 1 else prepared[0].batch
         options = self._options_for(prepared[0])
+        if all(_is_labelled_in_windows(one, options) for one in prepared):
+            return [infer_labels(self._scores, one.batch, options)[np.newaxis] for one in prepared]
+        batches = [one.batch[:] for one in prepared]
+        batch = np.concatenate(batches) if len(batches) > 1 else batches[0]
         if options.is_slide or options.is_augmented:
             output: Output = infer_logits(self._scores, batch, options)
         else:
@@ -204,6 +217,11 @@ class ExportedModel:
             outputs.append(self.engine.run(np.ascontiguousarray(part))[..., :height, :width])
         output = np.concatenate(outputs) if len(outputs) > 1 else outputs[0]
         return output[:count]
+
+
+def _is_labelled_in_windows(prepared: Prepared, options: InferenceOptions) -> bool:
+    """Whether labels come out of the windows, because no step needs the scores of the whole image."""
+    return takes_parts(options) and not any(step.kind == "resize" for step in prepared.undo)
 
 
 def _needs_scores(description: DeployDescription) -> UsageError:

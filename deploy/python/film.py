@@ -17,10 +17,10 @@ from tqdm import tqdm
 
 from deploy.python.engines.base import Output
 from deploy.python.exported_model import ExportedModel, Prepared
-from deploy.python.pipeline import Behind, ahead
 from deploy.python.stopwatch import Stopwatch
 from deploy.python.video import Frame, Video, quiet
 from paddleseg.data.transforms import Sample
+from paddleseg.engine.pipeline import Behind, ahead
 from paddleseg.errors import OutputError, UsageError
 from paddleseg.files import write_whole
 from paddleseg.visualise import overlay, png_of

@@ -15,11 +15,12 @@ from tqdm import tqdm
 from deploy.python.description import DeployDescription
 from deploy.python.engines.base import Floats, Output
 from deploy.python.exported_model import ExportedModel, Prepared
-from deploy.python.pipeline import Behind, ahead
 from deploy.python.stopwatch import Stopwatch
-from paddleseg.data.images import read_image
+from paddleseg.data.images import read_pixels
 from paddleseg.data.transforms import Sample
-from paddleseg.engine.predictor import ImageFile, PredictionFolders, pictures_of, preprocess
+from paddleseg.engine.pictures import write_pictures
+from paddleseg.engine.pipeline import Behind, ahead
+from paddleseg.engine.predictor import ImageFile, PredictionFolders, preprocess
 from paddleseg.errors import DataError, UsageError
 from paddleseg.files import write_whole
 from paddleseg.log import get_logger
@@ -117,8 +118,8 @@ def first_inputs(description: DeployDescription, files: Sequence[ImageFile], *, 
     inputs = []
     for file in files[:count]:
         with contextlib.suppress(DataError, MemoryError, cv2.error):
-            pixels = read_image(str(file.path), description.input_shape[1])
-            inputs.append(preprocess(Sample(pixels), description.transforms)[0])
+            pixels = read_pixels(str(file.path), description.input_shape[1])
+            inputs.append(preprocess(Sample(pixels), description.transforms)[0][:])
     return inputs
 
 
@@ -128,12 +129,12 @@ def _read_all(
     for file in files:
         try:
             with stopwatch.stage("preprocess"):
-                pixels = read_image(str(file.path), model.img_channels)
+                pixels = read_pixels(str(file.path), model.img_channels)
                 prepared = model.prepare(Sample(pixels, image_path=str(file.path)))
         except (DataError, MemoryError, cv2.error) as error:
             failures.add([file], error)
         else:
-            yield _Read(file, pixels.astype(np.uint8), prepared)
+            yield _Read(file, pixels, prepared)
 
 
 def _batches(items: Iterable[_Read], size: int) -> Iterator[list[_Read]]:
@@ -160,11 +161,9 @@ def _write(
 ) -> None:
     with stopwatch.stage("postprocess"):
         label = model.finish(output, one.prepared)
-        # All before the first is written: an image has all of its pictures or none.
-        pictures = pictures_of(one.pixels, label, palette, folders)
-        for folder, data in pictures.items():
-            write_whole(folder / f"{one.file.name}.png", data)
-        write_whole(folders.save_dir / f"{top_name}.png", pictures[folders.pseudo_color])
+        write_pictures(one.pixels, label, palette, folders, name=one.file.name)
+        painted = folders.pseudo_color / f"{one.file.name}.png"
+        write_whole(folders.save_dir / f"{top_name}.png", painted.read_bytes())
 
 
 def _top_names(files: Sequence[ImageFile], folders: PredictionFolders) -> dict[ImageFile, str]:

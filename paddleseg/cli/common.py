@@ -142,8 +142,10 @@ def start(args: argparse.Namespace) -> tuple[runtime.RuntimeSettings, str]:
     )
     log.setup(rank=distributed.rank())
     runtime.import_framework()
+    import cv2
     import paddle
 
+    cv2.setNumThreads(settings.threads)  # reading in this process; data workers take one thread each
     paddle.disable_signal_handler()  # it prints a C++ stack on SIGTERM, too
     device = select_device(args.device, device_id=getattr(args, "device_id", None))
     return settings, device

@@ -49,13 +49,14 @@ def _main(argv: Sequence[str]) -> int:
     from paddleseg.config.consistency import input_channels
     from paddleseg.config.record import write_run_record
     from paddleseg.data.transforms import Compose
-    from paddleseg.engine.evaluator import as_predict
+    from paddleseg.engine.model_function import as_predict
     from paddleseg.engine.options import inference_options
     from paddleseg.engine.predictor import (
         PredictionFolders,
         find_images,
+        label_of_prepared,
         predict_images,
-        predict_label,
+        prepare_image,
     )
     from paddleseg.visualise import color_map
 
@@ -66,24 +67,21 @@ def _main(argv: Sequence[str]) -> int:
     palette = color_map(256, test_config.custom_color, palette=dataset_facts(config)[1])
     model = load_model(config, args)
     model.eval()
-    label_of = partial(
-        predict_label,
-        predict=as_predict(model),
-        transforms=Compose(build_transforms(config, "val_dataset")),
-        options=inference_options(test_config, augment_key="aug_pred"),
-    )
+    options = inference_options(test_config, augment_key="aug_pred")
+    transforms = Compose(build_transforms(config, "val_dataset"))
     with output_folder(args.save_dir) as save_dir:
         write_run_record(
             config, save_dir, None, ["predict.py", *argv], program="predict", settings=asdict(settings)
         )
         folders = PredictionFolders(save_dir)
         failed = predict_images(
-            label_of,
+            partial(label_of_prepared, predict=as_predict(model), options=options),
             images,
             folders,
             img_channels=input_channels(config),
             palette=palette,
             progress=sys.stderr.isatty(),
+            prepare=partial(prepare_image, transforms=transforms, options=options),
         )
     logger.info(
         f"[DONE] {len(images) - len(failed)} of {len(images)} images; results in {folders.label}, "

@@ -73,9 +73,12 @@ def _main(argv: Sequence[str]) -> int:
             parts=("model", *datasets) if needs_weights else datasets,
             flags=_config_flags(args),
         )
+        from paddleseg.engine.gpu_autotune import enable_gpu_autotune
         from paddleseg.engine.precision import check_precision
 
         check_precision(config.settings.precision, device)
+        if config.settings.gpu_autotune:
+            enable_gpu_autotune(device)
         options = _train_options(args, config.settings.seed or 0, settings.threads)
         with _run_folder(args.save_dir, is_main=group.is_main) as save_dir:
             logger, command = log.get_logger(__name__), ["train.py", *argv]

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
-import paddle
 from paddle import nn
 from tqdm import tqdm
 
 from paddleseg.data.datasets.base import SegmentationDataset
 from paddleseg.data.loader import EvalItem, make_eval_loader
 from paddleseg.engine.group import Group
+from paddleseg.engine.model_function import as_predict
+from paddleseg.engine.pipeline import ahead
 from paddleseg.errors import DataError
 from paddleseg.inference import (
+    Floats,
     InferenceOptions,
-    Predict,
+    LabelPredict,
+    infer_labels,
     infer_logits,
     softmax,
     to_labels,
@@ -71,17 +75,6 @@ class Evaluation:
     images: list[ImageResult]
 
 
-def as_predict(model: nn.Layer) -> Predict:
-    """Wraps a model as a function on arrays: N×C×H×W float32 → N×K×H×W main logits."""
-
-    def predict(images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        with paddle.no_grad():
-            logits: npt.NDArray[np.float32] = model(paddle.to_tensor(images))[0].numpy()
-        return logits
-
-    return predict
-
-
 def evaluate(
     model: nn.Layer,
     dataset: SegmentationDataset,
@@ -102,7 +95,7 @@ def evaluate(
         model: Network; each of its layers is left in the mode it was in.
         dataset: Labelled images.
         options: Sliding window, scales, flips; the default is the whole image once.
-        num_workers: Processes that read images; 0 reads in this one.
+        num_workers: Processes that read images; 0 reads in a thread of this one.
         worker_timeout: Seconds at one image after which such a process counts as hung.
         with_boundary: Also boundary IoU.
         with_auc: Also the area under the ROC curve.
@@ -129,26 +122,31 @@ def evaluate(
     loader = make_eval_loader(
         dataset, num_workers=num_workers, indices=indices, worker_timeout=worker_timeout
     )
-    bar = tqdm(
-        loader,
-        total=len(indices),
-        desc="eval",
-        unit="image",
-        disable=not (progress and group.is_main),
-        leave=False,
-    )
     stopped = False
-    with evaluation_mode(model):
-        for item in bar:
-            logits = undo_transforms(infer_logits(predict, item.image, options), item.undo)
-            prediction = to_labels(logits)
-            result = totals.add(item, prediction, logits)
+    with evaluation_mode(model), contextlib.ExitStack() as stack:
+        items: Iterable[EvalItem] = loader
+        if not num_workers:  # worker processes read ahead anyway
+            items = stack.enter_context(contextlib.closing(ahead(loader, count=1)))
+        quiet = not (progress and group.is_main)
+        for item in tqdm(items, total=len(indices), desc="eval", unit="image", disable=quiet, leave=False):
+            prediction, scores = _infer(predict, item, options, with_scores=with_auc)
+            result = totals.add(item, prediction, scores)
             if on_image is not None:
                 on_image(item, prediction, result)
             stopped = _stop(group, should_stop)
             if stopped:
                 break
     return totals.join(group, stopped)
+
+
+def _infer(
+    predict: LabelPredict, item: EvalItem, options: InferenceOptions, *, with_scores: bool
+) -> tuple[Labels, Floats | None]:
+    """Class ids H×W and, if they are needed, the scores 1×C×H×W that they come from."""
+    if not with_scores:
+        return infer_labels(predict, item.image, options, item.undo), None
+    scores = undo_transforms(infer_logits(predict, item.image, options), item.undo)
+    return to_labels(scores), scores
 
 
 def _stop(group: Group, should_stop: Callable[[], bool] | None) -> bool:
@@ -176,16 +174,16 @@ class _Totals:
         self._boundary = np.zeros((2, classes), dtype=np.int64) if with_boundary else None
         # The histogram of one pixel that does not count: zeros of the shape that all have.
         nothing = np.zeros((classes, 1, 1)), np.full((1, 1), ignore), ignore
-        self._scores = score_histogram(*nothing) if with_auc else None
+        self._histogram = score_histogram(*nothing) if with_auc else None
         self._images: list[ImageResult] = []
 
-    def add(self, item: EvalItem, prediction: Labels, logits: npt.NDArray[np.float32]) -> ImageResult:
+    def add(self, item: EvalItem, prediction: Labels, scores: Floats | None) -> ImageResult:
         """Counts one image.
 
         Args:
             item: Image and label.
             prediction: Class ids, H×W.
-            logits: 1×C×H×W; with scales or flips, averaged probabilities.
+            scores: Logits 1×C×H×W, with scales or flips averaged probabilities; needed for the AUC alone.
         """
         if item.label is None:
             raise DataError(f"{item.image_path}: there is no label to compare with; evaluate in mode 'val'")
@@ -196,9 +194,10 @@ class _Totals:
         self._images.append(result)
         if self._boundary is not None:
             self._boundary += boundary_areas(prediction, item.label, classes, ignore)
-        if self._scores is not None:
-            probabilities = logits if self._options.is_augmented else softmax(logits)
-            self._scores += score_histogram(probabilities[0], item.label, ignore)
+        if self._histogram is not None:
+            assert scores is not None
+            probabilities = scores if self._options.is_augmented else softmax(scores)
+            self._histogram += score_histogram(probabilities[0], item.label, ignore)
         return result
 
     def join(self, group: Group, stopped: bool) -> Evaluation:
@@ -208,7 +207,7 @@ class _Totals:
             raise EvaluationStopped
         matrix = group.sum(self._matrix)
         boundary = None if self._boundary is None else group.sum(self._boundary)
-        scores = None if self._scores is None else group.sum(self._scores)
+        scores = None if self._histogram is None else group.sum(self._histogram)
         images = sorted(chain.from_iterable(group.gather(self._images)), key=lambda image: image.index)
         report = make_report(matrix, class_names=self._dataset.class_names, boundary=boundary, scores=scores)
         return Evaluation(report, matrix, images)

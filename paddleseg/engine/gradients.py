@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from itertools import accumulate
 
 import paddle
 from paddle import distributed as framework
@@ -16,7 +17,9 @@ from paddleseg.models.layers import batch_norms
 
 __all__ = ["GradientSync", "synchronise_batch_norm"]
 
-_BUCKET_VALUES = 2**24  # values that travel in one message: 64 MiB of float32
+# Values that travel in one message, 32 MiB of float32: with less the waiting between messages adds up, and a
+# buffer of that size serves them one after the other.
+_MESSAGE_VALUES = 2**23
 
 
 class GradientSync:
@@ -74,15 +77,19 @@ class GradientSync:
         # A frozen layer's statistics are the same everywhere already.
         statistics = [value for one in self._norms if one.training for value in (one._mean, one._variance)]
         with paddle.no_grad():
-            for bucket in _buckets([*gradients, *statistics]):
-                _average(bucket, self._group)
+            _average([*gradients, *statistics], self._group)
 
     def _complete(self) -> None:
-        """Zeros for a gradient that another process has and this one lacks; all must send the same ones."""
+        """Zeros for a gradient that another process has and this one lacks; all must send the same ones.
+
+        Gradients of transposed parameters, which lie crosswise in memory, are put in order.
+        """
         found = self._group.any(*[value.grad is not None for value in self._parameters])
         for value, anywhere in zip(self._parameters, found, strict=True):
             if anywhere and value.grad is None:
                 value.grad = paddle.zeros_like(value)
+            elif anywhere and not value.grad.is_contiguous():
+                value.grad = value.grad.contiguous()
 
 
 def synchronise_batch_norm(model: nn.Layer, group: Group) -> nn.Layer:
@@ -107,23 +114,44 @@ def synchronise_batch_norm(model: nn.Layer, group: Group) -> nn.Layer:
     return nn.SyncBatchNorm.convert_sync_batchnorm(model)
 
 
-def _buckets(tensors: list[paddle.Tensor]) -> Iterator[list[paddle.Tensor]]:
-    """Tensors of one type that travel together, in the same order everywhere."""
+def _pieces(tensors: Iterable[paddle.Tensor]) -> Iterator[list[paddle.Tensor]]:
+    """One-dimensional views of the tensors, at most a message's values together, all of one type.
+
+    The order is the same in every process.
+    """
     by_type: dict[object, list[paddle.Tensor]] = {}
-    sizes: dict[object, int] = {}
+    rooms: dict[object, int] = {}
     for tensor in tensors:
-        by_type.setdefault(tensor.dtype, []).append(tensor)
-        sizes[tensor.dtype] = sizes.get(tensor.dtype, 0) + tensor.size
-        if sizes[tensor.dtype] >= _BUCKET_VALUES:
-            sizes[tensor.dtype] = 0
-            yield by_type.pop(tensor.dtype)
+        flat, kind = tensor.flatten(), tensor.dtype  # flatten gives a view of what is contiguous
+        start = 0
+        while start < flat.size:
+            room = rooms.get(kind) or _MESSAGE_VALUES
+            piece = flat[start : start + room]
+            by_type.setdefault(kind, []).append(piece)
+            start, rooms[kind] = start + piece.size, room - piece.size
+            if not rooms[kind]:
+                yield by_type.pop(kind)
     yield from by_type.values()
 
 
-def _average(bucket: list[paddle.Tensor], group: Group) -> None:
-    flat = paddle.concat([value.flatten() for value in bucket])
+def _average(tensors: Iterable[paddle.Tensor], group: Group) -> None:
+    """Replaces the values of the tensors by their means over the processes."""
+    buffers: dict[object, paddle.Tensor] = {}  # one a type: fresh memory costs more than the copying
+    for message in _pieces(tensors):
+        kind = message[0].dtype
+        if kind not in buffers:
+            buffers[kind] = paddle.empty([_MESSAGE_VALUES], dtype=kind)
+        _average_message(message, buffers[kind], group)
+
+
+def _average_message(message: list[paddle.Tensor], buffer: paddle.Tensor, group: Group) -> None:
+    ends = list(accumulate(piece.size for piece in message))
+    places = [buffer[end - piece.size : end] for end, piece in zip(ends, message, strict=True)]
+    for piece, place in zip(message, places, strict=True):
+        paddle.assign(piece, place)
+    travelling = buffer[: ends[-1]]
     with group.exchange():
-        framework.all_reduce(flat)
-    flat /= group.size
-    for value, mean in zip(bucket, flat.split([value.size for value in bucket]), strict=True):
-        paddle.assign(mean.reshape(value.shape), value)
+        framework.all_reduce(travelling)
+    travelling.scale_(1 / group.size)
+    for piece, place in zip(message, places, strict=True):
+        paddle.assign(place, piece)

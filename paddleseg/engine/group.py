@@ -5,8 +5,8 @@ Two facts of paddlepaddle 3.3.1 shape this module:
 
 - On CPU (gloo) a collective that waits about 30 seconds for a rank dies, and the limit cannot be changed. So
   whatever may come with uneven work calls :meth:`Group.wait` first, which asks the store and has no limit.
-- One question to the store takes 44 ms (Nagle's algorithm against delayed acknowledgements), so the store is
-  for what happens a few times a step at most.
+- One question to the store takes 0.2 ms, or 44 ms where Nagle's algorithm cannot be switched off
+  (:mod:`paddleseg.engine.rendezvous`), so the store is for what happens a few times a step at most.
 """
 
 from __future__ import annotations

@@ -1,233 +1,176 @@
-"""Predicts images and writes three pictures for each."""
+"""Predicts images: reads ahead, runs the model, writes three pictures for each behind."""
 
 from __future__ import annotations
 
-import glob
-import itertools
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, cast
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+from PIL.WebPImagePlugin import WebPImageFile
 from tqdm import tqdm
 
-from paddleseg.data.images import read_image
+from paddleseg.data.images import read_pixels
 from paddleseg.data.transforms import Compose, Sample, Undo, refuse_training_transforms
-from paddleseg.data.transforms.functional import to_batch_of_one
-from paddleseg.data.transforms.sample import ImageArray
-from paddleseg.errors import ConfigError, DataError, UsageError
-from paddleseg.files import write_whole
-from paddleseg.inference import (
-    InferenceOptions,
-    Predict,
-    infer_logits,
-    to_labels,
-    undo_transforms,
-)
+from paddleseg.data.transforms.functional import normalize, normalize_bytes, to_batch_of_one
+from paddleseg.data.transforms.sample import ByteImage, PixelArray
+from paddleseg.engine.image_files import ImageFile, find_images
+from paddleseg.engine.pictures import LARGE, PredictionFolders, pictures_of, write_pictures
+from paddleseg.engine.pipeline import Behind, ahead
+from paddleseg.errors import ConfigError, DataError
+from paddleseg.inference import Floats, ImageSource, InferenceOptions, Labels, Predict, infer_labels
 from paddleseg.log import get_logger
-from paddleseg.visualise import overlay, palette_png_of, png_of
+from paddleseg.runtime import available_cores
 
 __all__ = [
     "ImageFile",
     "PredictionFolders",
+    "PreparedImage",
     "find_images",
+    "label_of_prepared",
     "pictures_of",
     "predict_images",
     "predict_label",
+    "prepare_image",
     "preprocess",
+    "takes_parts",
 ]
 
-Labels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
-
-_IMAGE_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
-_LIST_SUFFIXES = {".txt", ".lst", ".list", ".csv"}
+_MOST_WRITERS = 4
+_HEADERS = (PngImageFile, JpegImageFile, TiffImageFile, BmpImageFile, WebPImageFile)
 _logger = get_logger(__name__)
 
 
 @dataclass(frozen=True)
-class ImageFile:
-    """An image to predict.
+class PreparedImage:
+    """An image on its way to the model.
 
     Attributes:
-        path: Where it is.
-        name: Relative path of its results, without a suffix.
+        batch: 1×C×h×w, transformed.
+        undo: The geometric steps to undo afterwards.
     """
 
-    path: Path
-    name: str
+    batch: ImageSource
+    undo: list[Undo]
 
 
 @dataclass(frozen=True)
-class PredictionFolders:
-    """Where the three pictures go, named as PaddleSeg names them."""
+class _Read:
+    """An image that is ready for the model."""
 
-    save_dir: Path
-
-    @property
-    def label(self) -> Path:
-        return self.save_dir / "label"
-
-    @property
-    def pseudo_color(self) -> Path:
-        return self.save_dir / "pseudo_color_prediction"
-
-    @property
-    def added(self) -> Path:
-        return self.save_dir / "added_prediction"
+    pixels: npt.NDArray[np.uint8]
+    prepared: Any
 
 
-def find_images(image_path: str, *, separator: str = " ") -> list[ImageFile]:
-    """Finds the images that the user means.
+@dataclass
+class _Run:
+    """What the steps of a prediction share; failures come from several threads."""
 
-    Args:
-        image_path: One image, a folder (searched with its subfolders), a list file (.txt: one image a
-            line, relative to the file's folder; what follows the separator is not looked at unless the
-            whole line names a file), or a glob.
-        separator: Between the columns of a list file.
+    folders: PredictionFolders
+    img_channels: int
+    palette: npt.NDArray[np.uint8]
+    prepare: Callable[[Sample], Any]
+    failed: set[ImageFile] = field(default_factory=set)
 
-    Returns:
-        The images in a stable order, each with a name of its own.
+    @contextlib.contextmanager
+    def skipping(self, file: ImageFile) -> Iterator[None]:
+        """Reports what is wrong with an image, and goes on."""
+        try:
+            yield
+        except DataError as error:
+            _logger.error(f"skipped: {error}")
+            self.failed.add(file)
+        except (MemoryError, cv2.error) as error:
+            _logger.error(f"skipped: {file.path}: {str(error).strip() or 'out of memory'}")
+            self.failed.add(file)
 
-    Raises:
-        UsageError: Nothing is there.
-    """
-    path = Path(image_path)
-    if path.is_dir():
-        root = path
-        files = sorted(f for f in path.rglob("*") if f.is_file() and f.suffix.lower() in _IMAGE_SUFFIXES)
-    elif path.is_file() and path.suffix.lower() in _LIST_SUFFIXES:
-        root = path.parent
-        files = [_listed(root, line, separator) for line in _lines(path)]
-    elif path.is_file():
-        root, files = path.parent, [path]
-    else:
-        files = [Path(f) for f in sorted(glob.glob(image_path, recursive=True)) if Path(f).is_file()]
-        root = Path(_fixed_part(image_path))
-    if not files:
-        raise UsageError(
-            f"--image_path {image_path}: no image found; expected an image, a folder with images "
-            f"({', '.join(sorted(_IMAGE_SUFFIXES))}), a .txt list with one image a line, or a glob"
-        )
-    return list(_named(dict.fromkeys(files), root))
+    def read(self, file: ImageFile) -> _Read | None:
+        with self.skipping(file):
+            pixels = read_pixels(str(file.path), self.img_channels)
+            return _Read(pixels, self.prepare(Sample(pixels, image_path=str(file.path))))
+        return None
 
-
-def _lines(path: Path) -> list[str]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"--image_path {path}: cannot be read as a list of images ({error})") from error
-    return [line.strip() for line in text.splitlines() if line.strip()]
-
-
-def _listed(root: Path, line: str, separator: str) -> Path:
-    whole = root / line
-    return whole if whole.is_file() else root / line.split(separator)[0].strip()
-
-
-def _fixed_part(pattern: str) -> str:
-    """The folders of a glob before its first wildcard."""
-    parts = Path(pattern).parts
-    fixed = next((i for i, part in enumerate(parts) if glob.has_magic(part)), len(parts))
-    return str(Path(*parts[:fixed])) if fixed else "."
-
-
-def _named(files: Iterable[Path], root: Path) -> Iterator[ImageFile]:
-    """Names results after their images; two images that differ in the suffix alone keep it in the name."""
-    relative = {path: _below(path, root) for path in files}
-    stems = Counter(name.with_suffix("") for name in relative.values())
-    taken: set[str] = set()
-    for path, name in relative.items():
-        stem = name.with_suffix("")
-        wanted = str(stem if stems[stem] == 1 else name.with_name(name.name.replace(".", "_")))
-        unique = next(text for text in _numbered(wanted) if text not in taken)
-        taken.add(unique)
-        yield ImageFile(path, unique)
-
-
-def _below(path: Path, root: Path) -> Path:
-    """Where below the folder of results an image's results go: never above it."""
-    inside = path.is_relative_to(root) and ".." not in path.relative_to(root).parts
-    return path.relative_to(root) if inside else Path(path.name)
-
-
-def _numbered(name: str) -> Iterator[str]:
-    yield name
-    for number in itertools.count(2):
-        yield f"{name}_{number}"
+    def write(self, file: ImageFile, pixels: npt.NDArray[np.uint8], label: Labels) -> None:
+        with self.skipping(file):
+            write_pictures(pixels, label, self.palette, self.folders, name=file.name)
 
 
 def predict_images(
-    label_of: Callable[[Sample], Labels],
+    label_of: Callable[[Any], Labels],
     images: Sequence[ImageFile],
     folders: PredictionFolders,
     *,
     img_channels: int,
     palette: npt.NDArray[np.uint8],
     progress: bool,
+    prepare: Callable[[Sample], Any] | None = None,
 ) -> list[ImageFile]:
-    """Predicts image after image; a bad one is reported and the rest go on.
+    """Writes three pictures for each image; an image that cannot be read is reported and the rest go on.
+
+    One thread reads and prepares the next image while the model has this one, others write. Images of more
+    than 8 million pixels go alone.
 
     Args:
-        label_of: From an image (pixels H×W×C float32, 0..255) to its class ids (H×W uint8 or uint16).
+        label_of: From what ``prepare`` gives to class ids H×W.
         images: What to predict.
         folders: Where the pictures go.
-        img_channels: Channels that the model takes.
+        img_channels: 3 for colour, 1 for grey.
         palette: Colours by class id, 256×3 uint8.
         progress: Whether to draw a progress bar.
+        prepare: What a sample (H×W×C uint8) goes through before ``label_of``; nothing by default.
 
     Returns:
-        The images that failed.
+        The images that failed, in their order.
 
     Raises:
         ConfigError: The transforms are those of training.
         OutputError: A picture cannot be written.
         WeightsError: The model's output is not numbers.
     """
-    failed = []
-    for image in tqdm(images, desc="predict", unit="image", disable=not progress):
-        try:
-            pixels = read_image(str(image.path), img_channels)
-            label = label_of(Sample(pixels, image_path=str(image.path)))
-            # All three before the first is written: an image has all of its pictures or none.
-            pictures = pictures_of(pixels.astype(np.uint8), label, palette, folders)
-        except DataError as error:
-            _logger.error(f"skipped: {error}")
-            failed.append(image)
-            continue
-        except (MemoryError, cv2.error) as error:
-            _logger.error(f"skipped: {image.path}: {str(error).strip() or 'out of memory'}")
-            failed.append(image)
-            continue
-        for folder, data in pictures.items():
-            write_whole(folder / f"{image.name}.png", data)
-    return failed
+    run = _Run(folders, img_channels, palette, prepare or (lambda sample: sample))
+    # A large image is read when all before it is done, and nothing is read meanwhile.
+    reading = ahead(_read_all(run, images), count=1)
+    with contextlib.closing(reading), Behind(workers=min(_MOST_WRITERS, available_cores())) as writing:
+        bar = tqdm(reading, total=len(images), desc="predict", unit="image", disable=not progress)
+        for file, read in bar:
+            if read is not None:
+                with run.skipping(file):
+                    writing.call(run.write, file, read.pixels, label_of(read.prepared))
+            elif file not in run.failed:
+                writing.wait()
+                _predict_alone(run, file, label_of)
+    return [image for image in images if image in run.failed]
 
 
-def pictures_of(
-    pixels: npt.NDArray[np.uint8],
-    label: Labels,
-    palette: npt.NDArray[np.uint8],
-    folders: PredictionFolders,
-) -> dict[Path, bytes]:
-    """Makes the three pictures of an image.
+def _read_all(run: _Run, images: Sequence[ImageFile]) -> Iterator[tuple[ImageFile, _Read | None]]:
+    """Each image, read where it did not fail and is not large."""
+    for file in images:
+        yield file, None if _is_large(file) else run.read(file)
 
-    Args:
-        pixels: H×W×C.
-        label: Its class ids, H×W.
-        palette: Colours by class id, 256×3.
-        folders: Where the pictures go.
 
-    Returns:
-        PNG files, by folder.
-    """
-    return {
-        folders.label: png_of(label),
-        folders.pseudo_color: palette_png_of(label, palette),
-        folders.added: png_of(overlay(pixels, label, palette)),
-    }
+def _predict_alone(run: _Run, file: ImageFile, label_of: Callable[[Any], Labels]) -> None:
+    read = run.read(file)
+    if read is not None:
+        with run.skipping(file):
+            label = label_of(read.prepared)
+            run.write(file, read.pixels, label)
+
+
+def _is_large(file: ImageFile) -> bool:
+    """Reads the header alone; False where none is found, which is for the decoder to report."""
+    for kind in _HEADERS:
+        # Not Image.open, which refuses large images and warns of them.
+        with contextlib.suppress(Exception), kind(str(file.path)) as header:
+            return header.width * header.height > LARGE
+    return False
 
 
 def predict_label(
@@ -236,7 +179,7 @@ def predict_label(
     """Class ids of one image at its own size.
 
     Args:
-        image: Pixels H×W×C float32, 0..255.
+        image: Pixels H×W×C, uint8 or float32, 0..255.
         predict: The model as a function on arrays.
         transforms: Those of evaluation.
         options: Sliding window, scales, flips.
@@ -244,16 +187,49 @@ def predict_label(
     Returns:
         H×W uint8, or uint16 above 256 classes.
     """
-    batch, undo = preprocess(image, transforms)
-    return to_labels(undo_transforms(infer_logits(predict, batch, options), undo))
+    return label_of_prepared(prepare_image(image, transforms, options), predict=predict, options=options)
 
 
-def preprocess(image: Sample, transforms: Compose) -> tuple[ImageArray, list[Undo]]:
+def prepare_image(image: Sample, transforms: Compose, options: InferenceOptions) -> PreparedImage:
+    """The part of :func:`predict_label` before the model.
+
+    Args:
+        image: Pixels H×W×C, uint8 or float32, 0..255.
+        transforms: Those of evaluation.
+        options: Sliding window, scales, flips.
+    """
+    return PreparedImage(*preprocess(image, transforms, in_parts=takes_parts(options)))
+
+
+def label_of_prepared(image: PreparedImage, *, predict: Predict, options: InferenceOptions) -> Labels:
+    """The part of :func:`predict_label` from the model on.
+
+    Args:
+        image: Of :func:`prepare_image`.
+        predict: The model as a function on arrays.
+        options: Those that it was prepared for.
+
+    Returns:
+        H×W uint8, or uint16 above 256 classes.
+    """
+    return infer_labels(predict, image.batch, options, image.undo)
+
+
+def takes_parts(options: InferenceOptions) -> bool:
+    """Whether no more than a window of an image is needed at a time."""
+    return options.is_slide and not options.is_augmented
+
+
+def preprocess(
+    image: Sample, transforms: Compose, *, in_parts: bool = False
+) -> tuple[ImageSource, list[Undo]]:
     """Runs the transforms of evaluation.
 
     Args:
-        image: Pixels H×W×C float32, 0..255.
+        image: Pixels H×W×C, uint8 or float32, 0..255.
         transforms: Without randomness.
+        in_parts: Normalise a part when it is asked for; the whole is never held in float32, unless a
+            transform other than the Normalize at the end needs it.
 
     Returns:
         1×C×h×w float32, and the geometric steps to undo afterwards.
@@ -265,6 +241,35 @@ def preprocess(image: Sample, transforms: Compose) -> tuple[ImageArray, list[Und
         refuse_training_transforms(transforms, "in prediction")
     except ValueError as error:
         raise ConfigError(str(error)) from error
+    steps, last = transforms.split_normalize()
     # The generator is what the signature of transforms asks for; evaluation draws no random numbers.
-    sample = transforms(image, np.random.default_rng(0))
-    return to_batch_of_one(sample.image), sample.undo
+    sample = steps(image, np.random.default_rng(0))
+    if last is None:
+        finish: Callable[[PixelArray], Floats] = to_batch_of_one
+    else:
+        last.check(sample)
+        finish = partial(_normalised, mean=last.mean, std=last.std)
+    return (_Parts(sample.image, finish) if in_parts else finish(sample.image)), sample.undo
+
+
+class _Parts:
+    """An image as 1×C×H×W, whose parts are made when they are asked for."""
+
+    def __init__(self, pixels: PixelArray, finish: Callable[[PixelArray], Floats]) -> None:
+        self._pixels, self._finish = pixels, finish
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        height, width, channels = self._pixels.shape
+        return 1, channels, height, width
+
+    def __getitem__(self, part: slice | tuple[slice, ...]) -> Floats:
+        """The part; the first two axes are always whole."""
+        places = part if isinstance(part, tuple) else (part,)
+        return self._finish(self._pixels[places[2:]])
+
+
+def _normalised(image: PixelArray, *, mean: Sequence[float], std: Sequence[float]) -> Floats:
+    if image.dtype == np.uint8:
+        return normalize_bytes(cast(ByteImage, image)[np.newaxis], mean, std)
+    return to_batch_of_one(normalize(image, mean, std))

@@ -49,7 +49,9 @@ def meet(rank: int, size: int, host: str, port: int) -> Stores:
         (_await_main if rank else _check_port)(host, port)
         with contextlib.redirect_stderr(io.StringIO()):  # the framework lists its own flags there
             framework.init_parallel_env()
-        return core.create_or_get_global_tcp_store(), core.TCPStore(host, port, False, size)
+        stores = core.create_or_get_global_tcp_store(), core.TCPStore(host, port, False, size)
+        _send_at_once(port)
+        return stores
     except (ValueError, RuntimeError, SystemError) as error:
         raise PeerError(
             f"the {size} processes of this run did not come together at {host}:{port}; "
@@ -58,6 +60,21 @@ def meet(rank: int, size: int, host: str, port: int) -> Stores:
     finally:
         word.cancel()
         met.set()
+
+
+def _send_at_once(port: int) -> None:
+    """Lets questions to the store leave unmerged: a question is two packets, and the second one of the
+    framework's connections waits 44 ms for the first one's receipt (Nagle's algorithm).
+
+    Args:
+        port: Where rank 0 listens.
+    """
+    descriptors = os.listdir("/proc/self/fd") if os.path.isdir("/proc/self/fd") else []
+    for descriptor in map(int, descriptors):
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as connection:
+            internet = connection.family in (socket.AF_INET, socket.AF_INET6)
+            if internet and connection.getpeername()[1] == port:
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def _leave_with_launcher(launcher_has_ended: Callable[[], bool], met: threading.Event) -> None:

@@ -48,10 +48,10 @@ class Effect(Enum):
 # Facts that change no number of a resumed run, or only through other facts: folders (the samples have a fact
 # of their own), weights to start from (the checkpoint's take their place), requested against actual numbers.
 _EFFECTS = {
-    Effect.LOW_BITS: re.compile(r"processor|mkl_debug_cpu_type|platform"),
+    Effect.LOW_BITS: re.compile(r"processor|mkl_debug_cpu_type|platform|config\.gpu_autotune"),
     Effect.REPORTS: re.compile(r"reports\..*"),
     Effect.NOTHING: re.compile(
-        r"config\.(train_dataset|val_dataset)\.(dataset_root|train_path|val_path|test_path)"
+        r"config\.(train_dataset|val_dataset)\.(dataset_root|train_path|val_path|test_path|pack)"
         r"|config\.(model\..*)?pretrained"
         r"|config\.(test_dataset|export|worker_timeout|global_batch_size|accumulate|recompute)\b.*"
         r"|versions\.python"

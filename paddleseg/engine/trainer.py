@@ -215,7 +215,8 @@ class Trainer:
         else:
             self._reject(finding, own)
         parts.precision.update(finite=not self.rejected)
-        self.optimizer.clear_grad()
+        # Not set to zero: that costs time and memory, and a resumed run has no gradients either.
+        self.optimizer.clear_grad(set_to_zero=False)
 
     def _look(self) -> Finding:
         """What is not finite in this process."""

@@ -16,6 +16,7 @@ import yaml
 from paddle import nn
 
 from paddleseg.build import build_dataset, build_loss, build_model, build_optimizer, build_schedule
+from paddleseg.build_packs import reads_by_rank
 from paddleseg.config.blocks import schedule_block
 from paddleseg.config.config import Config
 from paddleseg.data.crop_check import check_crop_size
@@ -165,7 +166,7 @@ def _make_trainer(
     interrupts: Interrupts,
     on_start: Callable[[TrainState], None],
 ) -> tuple[Trainer, list[MetricWriter]]:
-    train_set = build_dataset(config, "train")
+    train_set = build_dataset(config, "train", rank=group.rank, world_size=group.size)
     check_crop_size(train_set)
     val_set = build_dataset(config, "val") if options.do_eval else None
     plan = _plan_batch(config, group)
@@ -185,6 +186,7 @@ def _make_trainer(
         accumulate=plan.accumulate,
         start_iteration=state.iteration,
         iterations=config.settings.iters,
+        by_rank=reads_by_rank(config),
     )
     writers = _make_writers(options, resume) if group.is_main else []
     run_evaluation = None

@@ -120,6 +120,7 @@ def test_all_mistakes_of_a_config_at_once_with_their_lines(project: Project, pro
         ("--opts on_non_finite=lower_scale", "on_non_finite: lower_scale needs precision: fp16"),
         ("--opts on_non_finite=pass", "on_non_finite: got 'pass'; expected one of 'stop', 'skip'"),
         ("--opts on_bad_sample=1", "on_bad_sample: got 1; expected one of 'stop', 'skip'"),
+        ("--opts gpu_autotune=true", "gpu_autotune: true has no meaning on cpu"),
         ("--opts worker_timeout=0", "worker_timeout: got 0; expected a number above 0"),
         ("--use_ema --opts ema_decay=1", "ema_decay: got 1; expected a number of at least 0 and below 1"),
         ("--opts recompute=True to_static_training=True", "recompute: does not go with to_static_training"),

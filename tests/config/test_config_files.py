@@ -46,6 +46,19 @@ def test_data(tmp_path: Path) -> None:
     assert missing.startswith("f:1 test_dataset.val_path: no list file")
 
 
+def test_a_pack_stands_in_for_the_folder_and_the_list(tmp_path: Path) -> None:
+    (tmp_path / "p").mkdir()
+    block = {"pack": str(tmp_path / "p"), "dataset_root": "no", "mode": "val", "val_path": "no.txt"}
+    assert problems({"val_dataset": block}, "val_dataset") == []
+    missing = problems({"val_dataset": {**block, "pack": "none"}}, "val_dataset")
+    assert missing == [
+        "f:1 val_dataset.pack: no folder 'none'; make it with tools/pack_dataset.py, or remove the key"
+    ]
+    block["dataset_root"] = str(tmp_path)
+    (missing_list,) = problems({"val_dataset": block}, "val_dataset")
+    assert missing_list.startswith("f:1 val_dataset.val_path: no list file 'no.txt'")
+
+
 def test_only_the_parts_asked_for() -> None:
     tree = {"model": {"pretrained": "no"}, "train_dataset": {"dataset_root": "no"}}
     assert problems(tree) == []
@@ -58,13 +71,13 @@ def test_home_folder_is_written_out(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     tree = {
         "model": {"pretrained": "~/w", "backbone": {"pretrained": "https://a/~b"}},
         "val_dataset": {"dataset_root": "~/d", "val_path": "~/d/v.txt", "type": "~/type"},
-        "train_dataset": {"dataset_root": None},
+        "train_dataset": {"dataset_root": None, "pack": "~/p"},
     }
     config = Config(from_value(tree, "f:1"), "f")
     expand_home(config)
     assert config.tree == {
         "model": {"pretrained": f"{tmp_path}/w", "backbone": {"pretrained": "https://a/~b"}},
         "val_dataset": {"dataset_root": f"{tmp_path}/d", "val_path": f"{tmp_path}/d/v.txt", "type": "~/type"},
-        "train_dataset": {"dataset_root": None},
+        "train_dataset": {"dataset_root": None, "pack": f"{tmp_path}/p"},
     }
     assert config.source("model.pretrained") == "f:1"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from paddleseg.config.config import Config
-from paddleseg.config.consistency import class_count, input_channels, reconcile
+from paddleseg.config.consistency import block_facts, class_count, input_channels, reconcile
 from paddleseg.config.node import from_value
 
 CITY = {"type": "FakeCity", "dataset_root": "d", "transforms": []}
@@ -54,6 +54,20 @@ def test_block_parameters_come_before_defaults() -> None:
     assert config.tree["model"]["num_classes"] == 4
     assert config.tree["model"]["backbone"]["in_channels"] == 1
     assert config.tree["loss"]["types"][0]["ignore_index"] == 9
+
+
+def test_what_a_block_says_of_its_pixels() -> None:
+    config = config_of({"train_dataset": CITY, "val_dataset": {**LIST, "ignore_index": 9}})
+    assert block_facts(config, "train_dataset") == {"num_classes": 19, "ignore_index": 255, "img_channels": 3}
+    assert block_facts(config, "val_dataset") == {"num_classes": 4, "ignore_index": 9, "img_channels": 3}
+    assert block_facts(config, "test_dataset") == {}
+
+
+def test_shards_by_rank_need_a_pack() -> None:
+    block = {**CITY, "pack_shards": "by_rank"}
+    (problem,) = reconcile(config_of({"train_dataset": block}))
+    assert str(problem).startswith("f:1 train_dataset.pack_shards: needs 'pack', which is not given")
+    assert reconcile(config_of({"train_dataset": {**block, "pack": "p"}})) == []
 
 
 def test_what_is_given_stays() -> None:

@@ -15,7 +15,7 @@ from deploy.python.description import read_description
 from deploy.python.engines import make_engine
 from deploy.python.exported_model import ExportedModel
 from paddleseg.data.transforms import Compose, Normalize, Resize, Sample
-from paddleseg.engine.evaluator import as_predict
+from paddleseg.engine.model_function import as_predict
 from paddleseg.engine.predictor import predict_label
 from paddleseg.errors import DataError, UsageError
 from paddleseg.inference import InferenceOptions
@@ -96,6 +96,19 @@ def test_windows_and_flips_are_those_of_predict(
     for image in IMAGES[:2]:
         expected = trained_label(tiny, image, options=options, resize=resize)
         assert np.mean(model.label_of(image) == expected) >= 0.9999
+
+
+@pytest.mark.parametrize(
+    ("options", "resize", "in_windows"),
+    [(WINDOWS, None, True), (WINDOWS, (40, 32), False), (FLIPS, None, False)],
+)
+def test_windows_alone_need_neither_the_whole_image_nor_its_scores(
+    options: InferenceOptions, resize: Any, in_windows: bool, export: Export
+) -> None:
+    model = load(export("none"), options=options, resize=resize)
+    prepared = model.prepare(IMAGES[0])
+    assert isinstance(prepared.batch, np.ndarray) != in_windows
+    assert model.run([prepared])[0].ndim == (3 if in_windows else 4)
 
 
 def test_images_of_one_size_share_a_batch(export: Export) -> None:

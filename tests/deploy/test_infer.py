@@ -18,7 +18,7 @@ from deploy.python import images
 from deploy.python.flags import inference_of, paddle_of, parse
 from deploy.python.infer import main
 from paddleseg.data.transforms import Compose, Normalize, Sample
-from paddleseg.engine.evaluator import as_predict
+from paddleseg.engine.model_function import as_predict
 from paddleseg.engine.predictor import predict_label
 from paddleseg.errors import OutputError, UsageError
 from paddleseg.inference import InferenceOptions

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from small_task import TinySegmenter, write_dataset
 from paddleseg.data.datasets.file_list import Dataset
 from paddleseg.data.loader import EvalItem
 from paddleseg.data.transforms import Normalize, Padding, Resize, Sample
-from paddleseg.engine.evaluator import EvaluationStopped, ImageResult, Labels, as_predict, evaluate
+from paddleseg.engine.evaluator import EvaluationStopped, ImageResult, Labels, evaluate
 from paddleseg.engine.group import Group
 from paddleseg.engine.results import WorstImages
 from paddleseg.errors import DataError
@@ -262,7 +263,34 @@ def test_images_without_labels_are_refused(model: TinySegmenter, data_root: Path
         evaluate(model, dataset)
 
 
-def test_predict_is_the_main_output_without_gradients(model: TinySegmenter) -> None:
-    image = np.random.default_rng(0).standard_normal((2, 3, 8, 10), dtype=np.float32)
-    model.eval()
-    np.testing.assert_array_equal(as_predict(model)(image), model(paddle.to_tensor(image))[0].numpy())
+def test_the_next_image_is_read_while_the_model_has_this_one(model: TinySegmenter, data_root: Path) -> None:
+    threads, second_is_read = threading.active_count(), threading.Event()
+
+    class Watching(Normalize):
+        def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+            if sample.image_path.endswith("1.png"):
+                second_is_read.set()
+            return super().__call__(sample, rng)
+
+    dataset = Dataset("val", str(data_root), [Watching()], 4, val_path=str(data_root / "list.txt"))
+    seen: list[int] = []
+
+    def wait(item: EvalItem, prediction: Labels, result: ImageResult) -> None:
+        assert item.index or second_is_read.wait(30)
+        seen.append(item.index)
+
+    evaluate(model, dataset, on_image=wait, should_stop=lambda: False)
+    assert seen == list(range(8))
+    with pytest.raises(EvaluationStopped):
+        evaluate(model, dataset, should_stop=lambda: True)
+    assert threading.active_count() == threads
+
+
+def test_a_bad_file_is_reported_when_its_turn_comes(model: TinySegmenter, tmp_path: Path) -> None:
+    root = write_dataset(tmp_path)
+    (root / "images/2.png").write_text("no picture")
+    seen: list[int] = []
+    dataset = Dataset("val", str(root), [Normalize()], 4, val_path=str(root / "list.txt"))
+    with pytest.raises(DataError, match=r"2\.png"):
+        evaluate(model, dataset, on_image=lambda item, prediction, result: seen.append(item.index))
+    assert seen == [0, 1]

@@ -23,11 +23,11 @@ SCRIPT = """
 import sys
 import numpy as np
 import paddle
-from test_gradients import Branches, make_batch, make_loss, make_model, read_gradients
+from test_gradients import Branches, Turned, make_batch, make_loss, make_model, read_gradients
 from paddleseg.engine import gradients
 from paddleseg.engine.group import Group
 
-gradients._BUCKET_VALUES = 100  # so that this small model has several
+gradients._MESSAGE_VALUES = 100  # so that this small model sends several, and cuts tensors
 with Group.start() as group:
     for loss_name in ("plain", "ohem"):
         images, labels = make_batch(loss_name)
@@ -51,6 +51,12 @@ with Group.start() as group:
         sync.finish()
         found = {k: v.grad.numpy() for k, v in model.named_parameters() if v.grad is not None}
         np.savez(f"branches {overlap} {group.rank}.npz", **found)
+    turned = Turned()
+    sync = gradients.GradientSync(turned, group, overlap=False)
+    sync.model(group.rank + 1.0).backward()
+    assert not turned.weight.grad.is_contiguous(), "the test has lost its subject"
+    sync.finish()
+    np.save(f"turned {group.rank}.npy", turned.weight.grad.numpy())
 """
 
 
@@ -63,6 +69,17 @@ class Branches(nn.Layer):
 
     def forward(self, x: paddle.Tensor, with_branch: bool) -> paddle.Tensor:
         return (self.trunk(x) + self.branch(x) if with_branch else self.trunk(x)).sum()
+
+
+class Turned(nn.Layer):
+    """Has a weight whose gradient, factor·[[0, 2, 4], [1, 3, 5]], is made as its transpose."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = self.create_parameter([2, 3])
+
+    def forward(self, factor: float) -> paddle.Tensor:
+        return (self.weight.t() * paddle.arange(6, dtype="float32").reshape([3, 2])).sum() * factor
 
 
 def make_model(*, seed: int) -> TinySegmenter:
@@ -161,6 +178,14 @@ def test_a_gradient_that_some_lack_counts_as_zero_there(folder: Path, overlap: b
             "trunk.weight": [4, 6],
             "branch.weight": [2, 3],  # the mean of (4, 6) and nothing
         }
+
+
+@pytest.mark.slow
+@pytest.mark.distributed
+def test_a_gradient_that_lies_crosswise_in_memory_is_averaged_in_its_place(folder: Path) -> None:
+    """The factors are 1 and 2, their mean is 1.5."""
+    for rank in (0, 1):
+        assert np.load(folder / f"turned {rank}.npy").tolist() == [[0, 3, 6], [1.5, 4.5, 7.5]]
 
 
 def test_the_losses_tell_means_of_shares_from_whole_batches() -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import re
+import socket
 import time
 from pathlib import Path
 
@@ -12,12 +15,14 @@ import paddle
 import pytest
 from launch import Job
 
+from paddleseg.distributed import master
 from paddleseg.engine.group import Group
 
 EXCHANGES = """
 import json, time
 import numpy as np
 from paddleseg.engine.group import Group
+from test_group import connections_to_the_store
 
 with Group.start() as group:
     rank, found = group.rank, {}
@@ -40,6 +45,7 @@ with Group.start() as group:
     found["waited"] = time.monotonic() - early
     for _ in range(3):
         group.wait("many waits")
+    found["sent at once"] = connections_to_the_store()
     found["heard before"] = group.heard("stop")
     group.wait("all have looked")
     if rank == 1:
@@ -50,6 +56,17 @@ with Group.start() as group:
     found["heard"] = group.heard("stop")
 print("FOUND", json.dumps(found), flush=True)
 """
+
+
+def connections_to_the_store() -> list[bool]:
+    """For each connection of this process to rank 0's store, whether packets leave without delay."""
+    found = []
+    for descriptor in map(int, os.listdir("/proc/self/fd")):
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as one:
+            if one.family in (socket.AF_INET, socket.AF_INET6) and one.getpeername()[1] == master()[1]:
+                found.append(bool(one.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)))
+    return found
+
 
 # Arguments: which rank fails, how, and what the others do meanwhile.
 FAILURES = """
@@ -112,7 +129,8 @@ def test_a_group_of_one_is_trivial(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.distributed
 @pytest.mark.parametrize("machines", [1, 2])
 def test_two_processes_exchange(tmp_path: Path, machines: int) -> None:
-    with Job(tmp_path, EXCHANGES, processes=2 // machines, machines=machines) as job:
+    imports = [Path(__file__).parent]
+    with Job(tmp_path, EXCHANGES, processes=2 // machines, machines=machines, imports=imports) as job:
         assert job.wait() == [0] * machines, job.everything()
         assert job.alive() == []
     for rank in (0, 1):
@@ -126,6 +144,7 @@ def test_two_processes_exchange(tmp_path: Path, machines: int) -> None:
         assert found["broadcast"] == [half, 1, "x", None, 7, [0, 3], 1.5, [True, False]]
         assert found["types"] == ["float16", "uint32", "bool"]
         assert 0.9 < found["waited"] < 10
+        assert set(found["sent at once"]) == {True}
         assert not found["heard before"]
         assert found["heard"]
 

@@ -1,8 +1,14 @@
-"""Finding images, naming results, predicting at the original size."""
+"""Predicting at the original size: reading ahead, failures of single images, large images."""
 
 from __future__ import annotations
 
+import itertools
+import os
+import subprocess
+import sys
+import threading
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -21,7 +27,7 @@ from paddleseg.data.transforms import (
     ResizeByShort,
     Sample,
 )
-from paddleseg.engine.evaluator import as_predict
+from paddleseg.engine.model_function import as_predict
 from paddleseg.engine.predictor import (
     ImageFile,
     PredictionFolders,
@@ -30,85 +36,11 @@ from paddleseg.engine.predictor import (
     predict_label,
     preprocess,
 )
-from paddleseg.errors import ConfigError, OutputError, UsageError
-from paddleseg.inference import InferenceOptions
+from paddleseg.errors import ConfigError, DataError, OutputError, WeightsError
+from paddleseg.inference import InferenceOptions, infer_logits, undo_transforms
 from paddleseg.visualise import color_map
 
 PALETTE = color_map(256)
-
-
-def touch(root: Path, *names: str) -> None:
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_bytes(b"x")
-
-
-def names_of(images: list[ImageFile], root: Path) -> dict[str, str]:
-    return {str(image.path.relative_to(root)): image.name for image in images}
-
-
-def test_a_folder_is_searched_with_its_subfolders(tmp_path: Path) -> None:
-    touch(tmp_path, "b.JPG", "a.png", "in/a.png", "in/deep/c.webp", "notes.txt", "in/a.json")
-    assert names_of(find_images(str(tmp_path)), tmp_path) == {
-        "a.png": "a",
-        "b.JPG": "b",
-        "in/a.png": "in/a",
-        "in/deep/c.webp": "in/deep/c",
-    }
-
-
-def test_one_image_whatever_its_suffix(tmp_path: Path) -> None:
-    touch(tmp_path, "scan.xyz", "odd[1].png")
-    assert names_of(find_images(str(tmp_path / "scan.xyz")), tmp_path) == {"scan.xyz": "scan"}
-    assert names_of(find_images(str(tmp_path / "odd[1].png")), tmp_path) == {"odd[1].png": "odd[1]"}
-
-
-@pytest.mark.parametrize("pattern", ["*/*.png", "**/*.png"])
-def test_a_glob_keeps_the_folders_after_its_fixed_part(tmp_path: Path, pattern: str) -> None:
-    touch(tmp_path, "x/1.png", "y/1.png", "x/2.jpg")
-    assert names_of(find_images(str(tmp_path / pattern)), tmp_path) == {"x/1.png": "x/1", "y/1.png": "y/1"}
-
-
-def test_names_that_differ_in_the_suffix_keep_it(tmp_path: Path) -> None:
-    touch(tmp_path, "a.jpg", "a.png", "a_jpg.bmp", "b.c.png")
-    assert names_of(find_images(str(tmp_path)), tmp_path) == {
-        "a.jpg": "a_jpg",
-        "a.png": "a_png",
-        "a_jpg.bmp": "a_jpg_2",
-        "b.c.png": "b.c",
-    }
-
-
-def test_a_list_names_images_and_perhaps_labels(tmp_path: Path) -> None:
-    touch(tmp_path, "my photo.png", "x/1.png", "2.png")
-    text = "\ufeffx/1.png labels/1.png\n\n2.png\nmy photo.png\n2.png other.png\ngone.png\n"
-    (tmp_path / "list.txt").write_text(text, encoding="utf-8")
-    assert names_of(find_images(str(tmp_path / "list.txt")), tmp_path) == {
-        "x/1.png": "x/1",
-        "2.png": "2",
-        "my photo.png": "my photo",
-        "gone.png": "gone",
-    }
-    (tmp_path / "list.csv").write_text("2.png , y.png\n", encoding="utf-8")
-    assert names_of(find_images(str(tmp_path / "list.csv"), separator=","), tmp_path) == {"2.png": "2"}
-
-
-def test_results_of_a_list_stay_in_save_dir_under_names_of_their_own(tmp_path: Path) -> None:
-    touch(tmp_path, "one/a.png", "two/a.png", "lists/a_2.png")
-    lines = ["../one/a.png", str(tmp_path / "two/a.png"), "a_2.png"]
-    (tmp_path / "lists" / "list.txt").write_text("\n".join(lines), encoding="utf-8")
-    names = [image.name for image in find_images(str(tmp_path / "lists" / "list.txt"))]
-    assert len(set(names)) == 3
-    assert not any("/" in name for name in names)
-
-
-@pytest.mark.parametrize("what", ["missing.png", "empty", "*.gif", "empty.txt", "binary.txt"])
-def test_nothing_found_is_an_error(tmp_path: Path, what: str) -> None:
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "empty.txt").write_text("\n")
-    (tmp_path / "binary.txt").write_bytes(b"\xff\xfe\xfa")
-    with pytest.raises(UsageError, match="--image_path"):
-        find_images(str(tmp_path / what))
 
 
 def write_pictures(root: Path) -> np.ndarray:
@@ -265,3 +197,204 @@ def test_padding_changes_nothing_far_from_the_edge() -> None:
         for steps in ([], [Padding([72, 60])])
     )
     np.testing.assert_array_equal(plain[:-4, :-4], padded[:-4, :-4])
+
+
+def predict(images: list[ImageFile], root: Path, **options: Any) -> list[ImageFile]:
+    options = {"img_channels": 3, "palette": PALETTE, "progress": False} | options
+    return predict_images(options.pop("label_of", classes_by_red), images, PredictionFolders(root), **options)
+
+
+def write_many(root: Path, count: int) -> list[ImageFile]:
+    rng = np.random.default_rng(0)
+    for index in range(count):
+        Image.fromarray(rng.integers(0, 256, (9, 14, 3)).astype(np.uint8)).save(root / f"{index:02d}.png")
+    return find_images(str(root))
+
+
+def test_every_image_gets_its_own_label_in_order(tmp_path: Path) -> None:
+    images = write_many(tmp_path, 20)
+    (tmp_path / "07.png").write_text("no picture")
+    order: list[str] = []
+
+    def label_of(image: Sample) -> np.ndarray:
+        order.append(Path(image.image_path).stem)
+        if order[-1] == "11":
+            raise DataError("11: out of luck")
+        return classes_by_red(image)
+
+    failed = predict(images, tmp_path / "out", label_of=label_of)
+    assert [image.name for image in failed] == ["07", "11"]
+    assert order == [f"{index:02d}" for index in range(20) if index != 7]
+    for image in set(images) - set(failed):
+        label = cv2.imread(str(tmp_path / f"out/label/{image.name}.png"), cv2.IMREAD_GRAYSCALE)
+        np.testing.assert_array_equal(label, np.asarray(Image.open(image.path))[..., 0] // 64)
+
+
+def test_the_next_image_is_read_while_the_model_has_this_one(tmp_path: Path) -> None:
+    images, second_is_read = write_many(tmp_path, 2), threading.Event()
+
+    def prepare(image: Sample) -> Sample:
+        if image.image_path.endswith("01.png"):
+            second_is_read.set()
+        return image
+
+    def label_of(image: Sample) -> np.ndarray:
+        assert second_is_read.wait(30)
+        return classes_by_red(image)
+
+    assert not predict(images, tmp_path / "out", label_of=label_of, prepare=prepare)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), WeightsError("not numbers")])
+def test_what_ends_the_program_leaves_no_thread_and_no_half_image(
+    tmp_path: Path, error: BaseException
+) -> None:
+    images, threads = write_many(tmp_path, 9), threading.active_count()
+    count = itertools.count()
+
+    def label_of(image: Sample) -> np.ndarray:
+        if next(count) == 4:
+            raise error
+        return classes_by_red(image)
+
+    with pytest.raises(type(error)):
+        predict(images, tmp_path / "out", label_of=label_of)
+    assert threading.active_count() == threads
+    written = [{path.name for path in folder.iterdir()} for folder in (tmp_path / "out").iterdir()]
+    assert all(names == written[0] for names in written)
+    if isinstance(error, KeyboardInterrupt):
+        assert written[0] == {f"{index:02d}.png" for index in range(4)}
+
+
+def test_a_bug_in_a_transform_is_not_taken_for_a_bad_image(tmp_path: Path) -> None:
+    def prepare(image: Sample) -> Sample:
+        raise RuntimeError("a bug")
+
+    with pytest.raises(RuntimeError, match="a bug"):
+        predict(write_many(tmp_path, 3), tmp_path / "out", prepare=prepare)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".bmp", ".webp"])
+def test_a_large_image_goes_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str) -> None:
+    images = write_many(tmp_path, 3)
+    pixels = cv2.resize(cv2.imread(str(images[1].path)), (28, 18))
+    images[1].path.unlink()
+    cv2.imwrite(str(tmp_path / f"01{suffix}"), pixels)
+    images = find_images(str(tmp_path))
+    monkeypatch.setattr("paddleseg.engine.predictor.LARGE", 14 * 9)
+    events: list[tuple[str, str]] = []
+
+    def prepare(image: Sample) -> Sample:
+        events.append(("read", Path(image.image_path).stem))
+        return image
+
+    def label_of(image: Sample) -> np.ndarray:
+        events.append(("label", Path(image.image_path).stem))
+        if events[-1][1] == "01":
+            written = tmp_path / "out/added_prediction/00.png"
+            assert written.exists(), "all before it is done"
+        return classes_by_red(image)
+
+    assert not predict(images, tmp_path / "out", label_of=label_of, prepare=prepare)
+    assert events.index(("label", "01")) == events.index(("read", "01")) + 1
+    assert sorted(path.name for path in (tmp_path / "out/label").iterdir()) == ["00.png", "01.png", "02.png"]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+@pytest.mark.parametrize("steps", [[], [Padding([70, 60])], [Resize([40, 32])]])
+def test_windows_are_normalised_one_by_one_to_the_same_numbers(steps: list[Any], dtype: type) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (41, 53, 3)).astype(dtype)
+    transforms = Compose([*steps, Normalize([0.4, 0.5, 0.6], [0.2, 0.3, 0.4])])
+    whole, undo = preprocess(Sample(pixels), transforms)
+    parts, undo_of_parts = preprocess(Sample(pixels), transforms, in_parts=True)
+    assert parts.shape == whole.shape
+    assert undo_of_parts == undo
+    assert isinstance(whole, np.ndarray)
+    np.testing.assert_array_equal(parts[:], whole)
+    part = slice(None), slice(None), slice(5, 17), slice(8, 30)
+    np.testing.assert_array_equal(parts[part], whole[part])
+    expected = Compose(steps)(Sample(pixels.astype(np.float32)), np.random.default_rng(0)).image / 255
+    expected = (expected - [0.4, 0.5, 0.6]) / [0.2, 0.3, 0.4]
+    np.testing.assert_allclose(whole[0].transpose(1, 2, 0), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_windows_give_the_labels_of_an_image_in_float32() -> None:
+    paddle.seed(0)
+    model = TinySegmenter(3)
+    model.eval()
+    pixels = np.random.default_rng(0).integers(0, 256, (41, 53, 3)).astype(np.uint8)
+    options = InferenceOptions(is_slide=True, crop_size=(24, 20), stride=(17, 13))
+    transforms = Compose([Padding([70, 60]), Normalize()])
+    batch, undo = preprocess(Sample(pixels.astype(np.float32)), transforms)
+    expected = undo_transforms(infer_logits(as_predict(model), batch[:], options), undo)
+    label = predict_label(Sample(pixels), predict=as_predict(model), transforms=transforms, options=options)
+    np.testing.assert_array_equal(label, expected[0].argmax(axis=0))
+
+
+# In a process of its own, because the system tells a process its highest memory alone.
+BIG = """
+import sys
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+import paddle
+from small_task import TinySegmenter
+
+from paddleseg.data.transforms import Compose, Normalize
+from paddleseg.engine.model_function import as_predict
+from paddleseg.engine.predictor import (
+    ImageFile, PredictionFolders, label_of_prepared, predict_images, prepare_image
+)
+from paddleseg.inference import InferenceOptions, infer_logits, undo_transforms
+from paddleseg.visualise import color_map
+
+def peak():
+    line = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
+    return int(line.split()[1]) * 1024
+
+folder = Path(sys.argv[1])
+model = TinySegmenter(19)
+model.eval()
+options = InferenceOptions(is_slide=True, crop_size=(256, 256), stride=(192, 256))
+def predict(name):
+    failed = predict_images(
+        partial(label_of_prepared, predict=as_predict(model), options=options),
+        [ImageFile(folder / f"{name}.png", name)], PredictionFolders(folder / "out"), img_channels=3,
+        palette=color_map(256), progress=False,
+        prepare=partial(prepare_image, transforms=Compose([Normalize()]), options=options),
+    )
+    assert not failed
+predict("small")
+before = peak()
+predict("large")
+print("GREW", peak() - before)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
+def test_a_large_image_takes_some_bytes_a_pixel(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    tile = rng.integers(0, 256, (64, 64, 3)).astype(np.uint8)
+    for name, tiles in (("small", 8), ("large", 64)):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.tile(tile, (tiles, tiles, 1)))
+    done = subprocess.run(
+        [sys.executable, "-c", BIG, str(tmp_path)],
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "PYTHONPATH": f"{Path(__file__).parents[1]}:{Path(__file__).parents[2]}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    grew = int(done.stdout.rpartition("GREW ")[2])
+    # 3 GiB at 16384×16384 are 12 bytes a pixel; the scores of 19 classes alone would be 76.
+    assert grew < 11 * 4096 * 4096
+    pixels, label = (
+        cv2.imread(str(tmp_path / name), cv2.IMREAD_UNCHANGED)[::97]
+        for name in ("large.png", "out/label/large.png")
+    )
+    added = cv2.imread(str(tmp_path / "out/added_prediction/large.png"))[::97]
+    np.testing.assert_allclose(added, 0.6 * pixels + 0.4 * PALETTE[label][..., ::-1], atol=0.51)

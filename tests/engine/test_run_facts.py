@@ -100,6 +100,7 @@ CHANGES_RESULT: list[tuple[dict[str, Any], str]] = [
     ({"plugins": ["mine"]}, 'config.plugins: [] → ["mine"]'),
     ({"train_dataset__transforms__0__cut_path": "x.npy"}, "config.train_dataset.transforms.0.cut_path"),
     ({"val_dataset__transforms__1__dataset_root": "x"}, "config.val_dataset.transforms.1.dataset_root"),
+    ({"train_dataset__pack_shards": "by_rank"}, 'config.train_dataset.pack_shards: absent → "by_rank"'),
 ]
 
 
@@ -122,6 +123,8 @@ HARMLESS: list[dict[str, Any]] = [
     {"train_dataset__dataset_root": "/elsewhere"},
     {"train_dataset__train_path": "/elsewhere/list.txt"},
     {"val_dataset__val_path": "/elsewhere/list.txt"},
+    {"train_dataset__pack": "packs/train"},
+    {"val_dataset__pack": "packs/val"},
     {"model__pretrained": "weights.pdparams"},
     {"model__backbone": {"pretrained": "weights.pdparams"}},
     {"test_dataset": {"type": "Dataset"}},

@@ -332,9 +332,7 @@ def test_a_step_that_is_skipped_leaves_no_trace(tmp_path: Path, accumulate: int)
     assert_same(states[0], states[1])
     for key in ("conv.weight", "norm._mean", "ema.conv.weight"):
         assert (states[1][key] != states[2][key]).any(), "the third step counts again"
-    assert all(
-        parameter.grad is None or not parameter.grad.numpy().any() for parameter in trainer._parameters
-    )
+    assert [parameter.grad for parameter in trainer._parameters if parameter.grad is not None] == []
 
 
 def test_a_step_that_counts_ends_a_row_of_rejected_ones(tmp_path: Path) -> None:

@@ -18,11 +18,11 @@ def ahead(items: Iterable[Item], *, count: int) -> Generator[Item, None, None]:
     """Makes items before they are asked for, in one thread, so in their order.
 
     Args:
-        items: What it raises is raised here, in its turn.
+        items: What it raises is raised here, in its turn. A generator is closed when this one is.
         count: How many may wait.
     """
     iterator = iter(items)
-    pool = ThreadPoolExecutor(1)
+    pool = ThreadPoolExecutor(1, thread_name_prefix="ahead")
     try:
         waiting: deque[Future[Item]] = deque(pool.submit(next, iterator, _END) for _ in range(count))
         while (item := waiting.popleft().result()) is not _END:
@@ -30,6 +30,8 @@ def ahead(items: Iterable[Item], *, count: int) -> Generator[Item, None, None]:
             yield item
     finally:
         pool.shutdown(cancel_futures=True)
+        if isinstance(iterator, Generator):
+            iterator.close()
 
 
 class Behind:
@@ -40,7 +42,7 @@ class Behind:
     """
 
     def __init__(self, *, workers: int) -> None:
-        self._pool = ThreadPoolExecutor(workers)
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="behind")
         self._limit = 2 * workers
         self._waiting: deque[Future[object]] = deque()
 
@@ -51,8 +53,9 @@ class Behind:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            while self._waiting and kind is None:
-                self._waiting.popleft().result()
+            # What was done until Ctrl-C is not lost.
+            if kind is None or issubclass(kind, KeyboardInterrupt):
+                self.wait()
         finally:
             self._pool.shutdown(cancel_futures=True)
 
@@ -61,3 +64,8 @@ class Behind:
         while len(self._waiting) >= self._limit:
             self._waiting.popleft().result()
         self._waiting.append(self._pool.submit(function, *arguments))
+
+    def wait(self) -> None:
+        """Waits until no call is left."""
+        while self._waiting:
+            self._waiting.popleft().result()

@@ -1,0 +1,33 @@
+"""The pictures of a prediction: those written by rows against those written at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from paddleseg.engine.pictures import PredictionFolders, pictures_of, write_pictures
+from paddleseg.visualise import color_map
+
+PALETTE = color_map(256)
+
+
+@pytest.mark.parametrize("channels", [3, 1])
+@pytest.mark.parametrize("size", [(1, 1), (64, 5), (65, 30), (200, 41)])
+def test_pictures_of_a_large_image_are_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int], channels: int
+) -> None:
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (*size, channels)).astype(np.uint8)
+    label = rng.integers(0, 19, size).astype(np.uint8)
+    monkeypatch.setattr("paddleseg.engine.pictures.LARGE", 0)
+    folders = PredictionFolders(tmp_path)
+    write_pictures(pixels, label, PALETTE, folders, name="a/b")
+    for folder, data in pictures_of(pixels, label, PALETTE, folders).items():
+        (tmp_path / "expected.png").write_bytes(data)
+        with Image.open(folder / "a/b.png") as written, Image.open(tmp_path / "expected.png") as expected:
+            assert written.mode == expected.mode
+            written.load()  # checks the sums of the file's parts
+            np.testing.assert_array_equal(np.asarray(written), np.asarray(expected))
