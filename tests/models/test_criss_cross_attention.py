@@ -11,7 +11,7 @@ from numpy_network import criss_cross, randomise
 from paddle.base import core
 from paddle.base.framework import _dygraph_tracer
 
-from paddleseg.models.layers import CrissCrossAttention
+from paddleseg.models.layers import CrissCrossAttention, criss_cross_function
 
 CHANNELS = 16  # queries and keys have 2
 
@@ -28,8 +28,8 @@ def _float64() -> Iterator[None]:
     paddle.set_default_dtype(before)
 
 
-# Every row and column at once, and each alone.
-every_group = pytest.mark.parametrize("group_bytes", [1 << 26, 0], ids=["together", "line by line"])
+# Attention weights kept for backward, or computed again.
+every_budget = pytest.mark.parametrize("kept_bytes", [1 << 26, 0], ids=["kept", "again"])
 
 
 def make_case(size: tuple[int, int, int]) -> tuple[CrissCrossAttention, dict[str, np.ndarray], np.ndarray]:
@@ -86,10 +86,10 @@ def test_the_oracles_derivatives_are_its_central_differences() -> None:
 # Logits and softmax are float32 whatever the input is: that bounds the agreement.
 @pytest.mark.usefixtures("_float64")
 @every_size
-@every_group
-def test_forward_equals_the_loop(size: tuple[int, int, int], group_bytes: int) -> None:
+@every_budget
+def test_forward_equals_the_loop(size: tuple[int, int, int], kept_bytes: int) -> None:
     layer, state, x = make_case(size)
-    layer.group_bytes = group_bytes
+    layer.kept_bytes = kept_bytes
     output = layer(paddle.to_tensor(x))
     assert output.dtype == paddle.float64
     np.testing.assert_allclose(output.numpy(), criss_cross(x, state)[0], rtol=0, atol=2e-6)
@@ -97,10 +97,10 @@ def test_forward_equals_the_loop(size: tuple[int, int, int], group_bytes: int) -
 
 @pytest.mark.usefixtures("_float64")
 @every_size
-@every_group
-def test_gradients_equal_the_loop(size: tuple[int, int, int], group_bytes: int) -> None:
+@every_budget
+def test_gradients_equal_the_loop(size: tuple[int, int, int], kept_bytes: int) -> None:
     layer, state, x = make_case(size)
-    layer.group_bytes = group_bytes
+    layer.kept_bytes = kept_bytes
     upstream = np.random.default_rng(8).normal(size=x.shape)
     image = paddle.to_tensor(x, stop_gradient=False)
     (layer(image) * paddle.to_tensor(upstream)).sum().backward()
@@ -167,11 +167,15 @@ def test_huge_logits_stay_finite() -> None:
     assert np.isfinite(image.grad.numpy()).all()
 
 
-@pytest.mark.parametrize("group_bytes", [0, 2 * 7 * 7 * 4 + 5], ids=["one line", "two rows or columns"])
-def test_groups_change_nothing_but_rounding(group_bytes: int) -> None:
+@pytest.mark.parametrize("kept_bytes", [1 << 26, 0], ids=["kept", "again"])
+@pytest.mark.parametrize("group_bytes", [0, 2 * 7 * (7 + CHANNELS) * 4], ids=["one line", "two or more"])
+def test_groups_change_nothing_but_rounding(
+    kept_bytes: int, group_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     layer, _, x = make_case((2, 5, 7))
     together = differentiated(layer, x)
-    layer.group_bytes = group_bytes
+    layer.kept_bytes = kept_bytes
+    monkeypatch.setattr(criss_cross_function, "_GROUP_BYTES", group_bytes)
     for name, value in differentiated(layer, x).items():
         np.testing.assert_allclose(value, together[name], rtol=0, atol=2e-5, err_msg=name)
 

@@ -28,7 +28,7 @@ def gradients(layer: CrissCrossAttention, *, frozen_input: bool = False) -> dict
     return {name: one.grad.numpy() for name, one in layer.named_parameters() if one.grad is not None}
 
 
-def test_only_together_are_weights_kept_for_backward(
+def test_weights_are_kept_for_backward_only_within_the_budget(
     layer: CrissCrossAttention, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs = {"groups": 0}
@@ -39,9 +39,10 @@ def test_only_together_are_weights_kept_for_backward(
         return exponentials(lines, group)
 
     monkeypatch.setattr(AttentionLines, "_exponentials", spy)
-    # Alone: statistics, sums, products and backward of 3 rows and 4 columns.
-    for group_bytes, expected in ((1 << 20, 2), (0, 4 * (3 + 4))):
-        runs["groups"], layer.group_bytes = 0, group_bytes
+    weights = 4 * 3 * 4 * (3 + 4)  # bytes
+    # One group of rows and one of columns: statistics, and again for sums and both parts of backward.
+    for kept_bytes, expected in ((weights, 2), (weights - 1, 2 * 4)):
+        runs["groups"], layer.kept_bytes = 0, kept_bytes
         gradients(layer)
         assert runs["groups"] == expected
 

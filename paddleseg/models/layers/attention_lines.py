@@ -1,159 +1,188 @@
-"""Attention of each pixel to its line, for many lines at once: the rows of a batch of images, or the columns.
+"""Attention of each pixel to its line, for many lines: the rows of a batch of images, or the columns.
 
-The softmax may have more terms than the line: the caller gives each pixel a factor, ``scale``.
+Lines are done in groups whose logits and values are small. The softmax may have more terms than the line: the
+caller gives each pixel a factor, ``scale``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import paddle
 import paddle.nn.functional as F
 
-__all__ = ["AttentionLines", "turned"]
+__all__ = ["AttentionLines"]
 
 # Finite, so that a masked logit never turns into NaN, and far below any real one.
 _MASKED_LOGIT = -1e30
-_LOGIT_BYTES = 4
+_NUMBER_BYTES = 4
 # Nothing beside a weight that counts; but processors take a hundred times longer over the products of numbers
 # below 1e-38, which peaked softmaxes are full of.
 _LEAST_WEIGHT = 1e-20
 
 
-def turned(lines: paddle.Tensor, batch: int) -> paddle.Tensor:
-    """Makes columns of rows, or rows of columns.
-
-    Args:
-        lines: (batch · lines)×length×channels.
-        batch: Images.
-
-    Returns:
-        (batch · length)×lines×channels.
-    """
-    total, length, channels = lines.shape
-    count = total // batch
-    # The fastest of Paddle's exchanges of two axes; a view with exchanged axes would be computed on slowly.
-    shuffled = F.channel_shuffle(lines.reshape([batch, count * length, channels, 1]), count)
-    return shuffled.reshape([batch * length, count, channels])
-
-
 class AttentionLines:
-    """Lines L×C/8 of queries and keys, in groups whose logits fit into a number of bytes.
+    """B lines of L pixels, P = B·L pixels in all.
 
     Args:
-        query: B×L×C/8 float32, B lines of all images.
-        key: B×L×C/8 float32.
+        query: P×C/8 float32.
+        key: P×C/8 float32.
+        length: L.
+        order: The pixels' numbers, line by line, int64 of P; None where the pixels lie so.
         without_self: Whether a pixel leaves itself out.
-        group_bytes: Bytes of a group's logits; a group has one line at least.
+        group: Lines of a group.
+        keep: Whether weights are kept once they are computed.
 
     Attributes:
         scale: B×L×1, what ``exp(logit − maximum of the line)`` is multiplied by to be a weight.
-        kept: All weights B×L×L where one group holds them, else None.
+        kept: Weights of each group, lines×L×L; None unless they are kept.
     """
 
     def __init__(
-        self, query: paddle.Tensor, key: paddle.Tensor, *, without_self: bool, group_bytes: int
+        self,
+        query: paddle.Tensor,
+        key: paddle.Tensor,
+        *,
+        length: int,
+        order: paddle.Tensor | None,
+        without_self: bool,
+        group: int,
+        keep: bool,
     ) -> None:
-        lines, length = query.shape[:2]
-        size = max(1, group_bytes // (_LOGIT_BYTES * length**2))
-        self._query, self._key = query, key
+        pixels = query.shape[0]
+        self._length, self._order = length, order
+        self._starts = range(0, pixels // length, group)
+        self._group = group
         self._mask = paddle.eye(length, dtype="float32") * _MASKED_LOGIT if without_self else None
-        self._groups = [slice(start, start + size) for start in range(0, lines, size)]
-        self._by_weights: paddle.Tensor | None = None
+        ordered = (query, key) if order is None else (paddle.gather(one, order) for one in (query, key))
+        self._query, self._key = (one.reshape([-1, length, one.shape[1]]) for one in ordered)
+        self._kept_by_weights: list[paddle.Tensor] = []
         self.scale: paddle.Tensor | None = None
-        self.kept: paddle.Tensor | None = None
+        self.kept: list[paddle.Tensor] | None = [] if keep else None
 
     def statistics(self) -> tuple[paddle.Tensor, paddle.Tensor]:
         """Returns the maximum of each pixel's logits and the sum of ``exp(logit − maximum)``, both B×L×1."""
         maxima, sums = [], []
-        for group in self._groups:
-            exponentials, maximum = self._exponentials(group)
+        for lines in self._all_lines():
+            exponentials, maximum = self._exponentials(lines)
             maxima.append(maximum)
             sums.append(exponentials.sum(-1, keepdim=True))
-            if len(self._groups) == 1:
-                self.kept = exponentials
+            if self.kept is not None:
+                self.kept.append(exponentials)
         return paddle.concat(maxima), paddle.concat(sums)
 
     def normalise(self, scale: paddle.Tensor) -> None:
         """Takes the factors B×L×1 that turn exponentials into weights."""
         self.scale = scale
         if self.kept is not None:
-            _weigh(self.kept, scale)
+            for lines, exponentials in zip(self._all_lines(), self.kept, strict=True):
+                _weigh(exponentials, scale[lines])
 
-    def gather(self, value: paddle.Tensor) -> paddle.Tensor:
-        """Returns the weighted sums B×L×C of values B×L×C."""
-        return _joined([self._weights(group).astype(value.dtype) @ value[group] for group in self._groups])
-
-    def add_gathered(self, value: paddle.Tensor, total: paddle.Tensor) -> None:
-        """Adds what :meth:`gather` returns to ``total``, B×L×C."""
-        for group in self._groups:
-            paddle.baddbmm_(total[group], self._weights(group).astype(value.dtype), value[group])
-
-    def products(self, value: paddle.Tensor, upstream: paddle.Tensor) -> paddle.Tensor:
-        """Returns each pixel's ``upstream · weighted sum of the values``, B×L×1 float32.
+    def gather(self, value: paddle.Tensor, total: paddle.Tensor) -> None:
+        """Computes each pixel's weighted sum of its line's values.
 
         Args:
-            value: B×L×C.
-            upstream: B×L×C, derivatives by the weighted sums.
+            value: P×C.
+            total: P×C, where the sums are written, or added if there is no ``order``.
         """
-        parts = []
-        for group in self._groups:
-            weights, by_weights = self._with_derivatives(group, value, upstream)
-            parts.append((weights * by_weights).sum(-1, keepdim=True))
-            if len(self._groups) == 1:
-                self._by_weights = by_weights
-        return _joined(parts)
+        for place, lines in enumerate(self._all_lines()):
+            weights = self._weights(place, lines).astype(value.dtype)
+            self._write(total, lines, weights @ self._read(value, lines))
 
-    def backward(
-        self, value: paddle.Tensor, upstream: paddle.Tensor, products: paddle.Tensor
-    ) -> tuple[paddle.Tensor, paddle.Tensor, paddle.Tensor]:
-        """Differentiates :meth:`gather` with a softmax over this line and more.
+    def backward_of_value(
+        self, value: paddle.Tensor, upstream: paddle.Tensor, by_value: paddle.Tensor
+    ) -> paddle.Tensor:
+        """The part of the derivatives that needs this direction alone.
 
         Args:
-            value: B×L×C.
-            upstream: B×L×C, derivatives by the weighted sums.
-            products: B×L×1, :meth:`products` summed over all that the softmax ran over.
+            value: P×C.
+            upstream: P×C, derivatives by the weighted sums.
+            by_value: P×C, where derivatives by the values are written, or added if there is no ``order``.
 
         Returns:
-            Derivatives by query (B×L×C/8), key (B×L×C/8) and value (B×L×C).
+            Each pixel's ``upstream · weighted sum``, B×L×1 float32.
         """
-        parts = []
-        for group in self._groups:
-            weights, by_logits = self._with_derivatives(group, value, upstream)
-            by_logits.subtract_(products[group]).multiply_(weights)
-            by_query = by_logits @ self._key[group]
-            by_key = paddle.matmul(by_logits, self._query[group], transpose_x=True)
-            weights = weights.astype(value.dtype)
-            parts.append((by_query, by_key, paddle.matmul(weights, upstream[group], transpose_x=True)))
-        by_query, by_key, by_value = (_joined(list(one)) for one in zip(*parts, strict=True))
-        return by_query, by_key, by_value
+        products = []
+        for place, lines in enumerate(self._all_lines()):
+            weights, arriving = self._weights(place, lines), self._read(upstream, lines)
+            by_weights = _by_weights(self._read(value, lines), arriving)
+            products.append((weights * by_weights).sum(-1, keepdim=True))
+            leaving = paddle.matmul(weights.astype(value.dtype), arriving, transpose_x=True)
+            self._write(by_value, lines, leaving)
+            if self.kept is not None:
+                self._kept_by_weights.append(by_weights)
+        return paddle.concat(products)
 
-    def _with_derivatives(
-        self, group: slice, value: paddle.Tensor, upstream: paddle.Tensor
+    def backward_of_logits(
+        self, value: paddle.Tensor, upstream: paddle.Tensor, products: paddle.Tensor
     ) -> tuple[paddle.Tensor, paddle.Tensor]:
-        """Weights of a group, and derivatives by them as if they were free."""
-        by_weights, self._by_weights = self._by_weights, None
-        if by_weights is None:
-            by_weights = paddle.matmul(upstream[group], value[group], transpose_y=True).astype("float32")
-        return self._weights(group), by_weights
+        """The other part, after :meth:`backward_of_value` of all that the softmax ran over.
 
-    def _weights(self, group: slice) -> paddle.Tensor:
+        Args:
+            value: P×C.
+            upstream: P×C, derivatives by the weighted sums.
+            products: B×L×1, what that function returned, summed over all that the softmax ran over.
+
+        Returns:
+            Derivatives by query and by key, P×C/8.
+        """
+        by_query, by_key = paddle.empty_like(self._query), paddle.empty_like(self._key)
+        for place, lines in enumerate(self._all_lines()):
+            if self.kept is not None:
+                by_logits = self._kept_by_weights[place]
+            else:
+                by_logits = _by_weights(self._read(value, lines), self._read(upstream, lines))
+            by_logits.subtract_(products[lines]).multiply_(self._weights(place, lines))
+            by_query[lines] = by_logits @ self._key[lines]
+            by_key[lines] = paddle.matmul(by_logits, self._query[lines], transpose_x=True)
+        return self._back_in_order(by_query), self._back_in_order(by_key)
+
+    def _all_lines(self) -> Iterator[slice]:
+        return (slice(start, start + self._group) for start in self._starts)
+
+    def _weights(self, place: int, lines: slice) -> paddle.Tensor:
         if self.kept is not None:
-            return self.kept
+            return self.kept[place]
         assert self.scale is not None
-        return _weigh(self._exponentials(group)[0], self.scale[group])
+        return _weigh(self._exponentials(lines)[0], self.scale[lines])
 
-    def _exponentials(self, group: slice) -> tuple[paddle.Tensor, paddle.Tensor]:
+    def _exponentials(self, lines: slice) -> tuple[paddle.Tensor, paddle.Tensor]:
         """``exp(logit − maximum)`` and the maximum."""
-        logits = paddle.matmul(self._query[group], self._key[group], transpose_y=True)
+        logits = paddle.matmul(self._query[lines], self._key[lines], transpose_y=True)
         if self._mask is not None:
             logits.add_(self._mask)
         maximum = logits.max(-1, keepdim=True)
         return logits.subtract_(maximum).exp_(), maximum
 
+    def _pixels(self, lines: slice) -> slice:
+        return slice(lines.start * self._length, lines.stop * self._length)
+
+    def _read(self, image: paddle.Tensor, lines: slice) -> paddle.Tensor:
+        """P×C → lines×L×C; for lines as they lie nothing is copied."""
+        pixels = self._pixels(lines)
+        part = image[pixels] if self._order is None else paddle.gather(image, self._order[pixels])
+        return part.reshape([-1, self._length, image.shape[1]])
+
+    def _write(self, image: paddle.Tensor, lines: slice, part: paddle.Tensor) -> None:
+        pixels = self._pixels(lines)
+        flat = part.flatten(0, 1)
+        if self._order is not None:
+            paddle.scatter_(image, self._order[pixels], flat, overwrite=True)
+        else:
+            image[pixels].add_(flat)
+
+    def _back_in_order(self, lines: paddle.Tensor) -> paddle.Tensor:
+        flat = lines.flatten(0, 1)
+        if self._order is None:
+            return flat
+        return paddle.scatter_(paddle.empty_like(flat), self._order, flat, overwrite=True)
+
+
+def _by_weights(value: paddle.Tensor, upstream: paddle.Tensor) -> paddle.Tensor:
+    """Derivatives by the weights, as if they were free."""
+    return paddle.matmul(upstream, value, transpose_y=True).astype("float32")
+
 
 def _weigh(exponentials: paddle.Tensor, scale: paddle.Tensor) -> paddle.Tensor:
     """Makes weights of a group's exponentials, in their place."""
     return F.thresholded_relu_(exponentials.multiply_(scale), _LEAST_WEIGHT)
-
-
-def _joined(parts: list[paddle.Tensor]) -> paddle.Tensor:
-    return parts[0] if len(parts) == 1 else paddle.concat(parts)

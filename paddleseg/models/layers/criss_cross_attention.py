@@ -13,7 +13,7 @@ __all__ = ["CrissCrossAttention"]
 # Finite, so that a masked logit never turns into NaN, and far below any real one.
 _MASKED_LOGIT = -1e30
 # The weights of an image of 97×97 are 7 MiB.
-_GROUP_BYTES = 64 << 20
+_KEPT_BYTES = 64 << 20
 
 
 class CrissCrossAttention(nn.Layer):
@@ -22,7 +22,7 @@ class CrissCrossAttention(nn.Layer):
     One joint softmax over those logits, without a 1/√d scale; the pixel itself counts once (its place
     in the column is masked). The output is ``gamma · Σ A·V + x`` with ``gamma`` learned, starting at 0.
 
-    Eager execution takes :class:`CrissCrossFunction`, which is faster, keeps less, and works through large
+    Eager execution takes :class:`CrissCrossFunction`, which is faster, keeps less, and works through
     images in groups of rows and columns, with the same numbers but for rounding. A graph for export or static
     training is made of the plain formula, and so is the forward of a layer whose convolutions have hooks.
 
@@ -30,8 +30,7 @@ class CrissCrossAttention(nn.Layer):
         in_channels: Channels C of the input, a multiple of 8. Queries and keys have C/8 channels.
 
     Attributes:
-        group_bytes: Bytes of logits of rows, and as many of columns, that exist at a time; when that holds
-            all, they are kept for backward instead of being computed again.
+        kept_bytes: Up to this size the attention weights are kept for backward, beyond it computed again.
 
     Shape:
         N×C×H×W → N×C×H×W, any H and W.
@@ -42,7 +41,7 @@ class CrissCrossAttention(nn.Layer):
         if in_channels < 8 or in_channels % 8:
             raise ValueError(f"in_channels must be a positive multiple of 8, got {in_channels}")
         self.in_channels = in_channels
-        self.group_bytes = _GROUP_BYTES
+        self.kept_bytes = _KEPT_BYTES
         self.q_conv = nn.Conv2D(in_channels, in_channels // 8, 1)
         self.k_conv = nn.Conv2D(in_channels, in_channels // 8, 1)
         self.v_conv = nn.Conv2D(in_channels, in_channels, 1)
@@ -54,7 +53,7 @@ class CrissCrossAttention(nn.Layer):
         if hooked or not paddle.in_dynamic_mode():
             return self._plain(x)
         parameters = [one.weight for one in convolutions] + [one.bias for one in convolutions]
-        return CrissCrossFunction.apply(x, self.gamma, *parameters, self.group_bytes, _compute_dtype(x))
+        return CrissCrossFunction.apply(x, self.gamma, *parameters, self.kept_bytes, _compute_dtype(x))
 
     def _plain(self, x: paddle.Tensor) -> paddle.Tensor:
         height = x.shape[2]

@@ -14,9 +14,14 @@ from typing import Any
 import paddle
 from paddle.autograd import PyLayer
 
-from paddleseg.models.layers.attention_lines import AttentionLines, turned
+from paddleseg.models.layers.attention_lines import AttentionLines
 
 __all__ = ["CrissCrossFunction"]
+
+
+# What a group of lines takes: little, to stay in a processor's cache.
+_GROUP_BYTES = 4 << 20
+_NUMBER_BYTES = 4
 
 
 class CrissCrossFunction(PyLayer):
@@ -26,44 +31,38 @@ class CrissCrossFunction(PyLayer):
     """
 
     @staticmethod
-    def forward(
-        ctx: Any,
-        x: paddle.Tensor,
-        gamma: paddle.Tensor,
-        *parameters: Any,
-    ) -> paddle.Tensor:
+    def forward(ctx: Any, x: paddle.Tensor, gamma: paddle.Tensor, *parameters: Any) -> paddle.Tensor:
         """Attends.
 
         Args:
             ctx: Where Paddle keeps what backward needs.
             x: N×C×H×W.
             gamma: [1].
-            parameters: Weights out×C×1×1 of query, key and value, their biases, the bytes of logits that may
-                exist at a time for rows and as many for columns (what needs no more in all is kept for
-                backward), and ``compute``, a floating-point data type.
+            parameters: Weights out×C×1×1 of query, key and value, their biases, the bytes up to which all
+                attention weights are kept for backward, and ``compute``, a floating-point data type.
 
         Returns:
             N×C×H×W of x's data type.
         """
-        *tensors, group_bytes, compute = parameters
+        *tensors, kept_bytes, compute = parameters
         weights, biases = tensors[:3], tensors[3:]
-        batch, _, height, width = x.shape
         with paddle.amp.auto_cast(enable=False):
-            lines = [batch * height, width, -1]
             pixels = x.astype(compute).flatten(2)  # [N, C, HW]
             both = _project(pixels, paddle.concat(weights[:2]), paddle.concat(biases[:2])).astype("float32")
-            query, key = (one.contiguous().reshape(lines) for one in both.chunk(2, axis=2))
-            value = _project(pixels, weights[2], biases[2]).reshape(lines)
-            rows, columns = _both_directions(query, key, batch, group_bytes)
-            _normalise_jointly(rows, columns, batch)
-            context = turned(columns.gather(turned(value, batch)), batch)
-            rows.add_gathered(value, context)
-            output = _channels_first(context, batch).scale_(gamma.astype(compute)).astype(x.dtype)
+            query, key = (one.contiguous() for one in both.chunk(2, axis=1))
+            value = _project(pixels, weights[2], biases[2])
+            keep = _NUMBER_BYTES * query.shape[0] * sum(x.shape[2:]) <= kept_bytes
+            rows, columns = _both_directions(query, key, x.shape, keep)
+            _normalise_jointly(rows, columns, x.shape)
+            context = paddle.empty_like(value)
+            columns.gather(value, context)
+            rows.gather(value, context)
+            output = _channels_first(context, x.shape[0]).scale_(gamma.astype(compute)).astype(x.dtype)
             output = output.reshape(x.shape).add_(x)
-        ctx.group_bytes = group_bytes
         ctx.learned = [not one.stop_gradient for one in (x, gamma, *tensors)]
-        softmax = (rows.scale, columns.scale, rows.kept, columns.kept)
-        ctx.save_for_backward(x, gamma, *weights, query, key, value, *softmax)
+        ctx.row_groups = len(rows.kept or ())
+        kept = (rows.scale, columns.scale, *(rows.kept or ()), *(columns.kept or ()))
+        ctx.save_for_backward(x, gamma, *weights, query, key, value, *kept)
         return output
 
     @staticmethod
@@ -74,85 +73,87 @@ class CrissCrossFunction(PyLayer):
             ctx: What ``forward`` kept.
             upstream: Derivatives by the output, N×C×H×W.
         """
-        x, gamma, *weights, query, key, value, row_scale, column_scale, row_kept, column_kept = list(
-            ctx.saved_tensor()
-        )
-        batch = x.shape[0]
+        x, gamma, *weights, query, key, value, row_scale, column_scale = (saved := ctx.saved_tensor())[:10]
         with paddle.amp.auto_cast(enable=False):
-            rows, columns = _both_directions(query, key, batch, ctx.group_bytes)
-            rows.scale, columns.scale, rows.kept, columns.kept = (
-                row_scale,
-                column_scale,
-                row_kept,
-                column_kept,
-            )
-            by_context = upstream.astype(value.dtype).flatten(2).transpose([0, 2, 1]).contiguous()
-            by_context = by_context.reshape(value.shape)
-            *by_projected, by_gamma = _attention_backward(rows, columns, value, by_context, batch)
-            del by_context
+            in_rows = ctx.row_groups
+            rows, columns = _both_directions(query, key, x.shape, keep=in_rows > 0)
+            rows.scale, columns.scale = row_scale, column_scale
+            if in_rows:
+                rows.kept, columns.kept = list(saved[10 : 10 + in_rows]), list(saved[10 + in_rows :])
+            by_projected, by_gamma = _attention_backward(rows, columns, value, upstream)
             derivatives = _projections_backward(x, upstream, gamma, weights, by_projected, by_gamma)
         return tuple(one if wanted else None for one, wanted in zip(derivatives, ctx.learned, strict=True))
 
 
 def _project(pixels: paddle.Tensor, weight: paddle.Tensor, bias: paddle.Tensor) -> paddle.Tensor:
-    """A 1×1 convolution: N×C×HW → N×HW×out."""
+    """A 1×1 convolution: N×C×HW → NHW×out."""
     weight = weight.astype(pixels.dtype).flatten(1)
-    return paddle.matmul(pixels, weight, transpose_x=True, transpose_y=True).add_(bias.astype(pixels.dtype))
+    product = paddle.matmul(pixels, weight, transpose_x=True, transpose_y=True).flatten(0, 1)
+    return product.add_(bias.astype(pixels.dtype))
 
 
-def _channels_first(lines: paddle.Tensor, batch: int) -> paddle.Tensor:
-    """(N·H)×W×C → N×C×HW, for one image by an exchange of two axes: Paddle is slower on three."""
-    pixels = lines.flatten(0, 1).transpose([1, 0]).contiguous()  # [C, NHW]
-    pixels = pixels.reshape([pixels.shape[0], batch, -1])
-    return pixels.transpose([1, 0, 2]).contiguous() if batch > 1 else pixels.reshape([1, *pixels.shape[::2]])
+def _channels_first(pixels: paddle.Tensor, batch: int) -> paddle.Tensor:
+    """NHW×C → N×C×HW, for one image by an exchange of two axes: Paddle is slower on three."""
+    images = pixels.transpose([1, 0]).contiguous().reshape([pixels.shape[1], batch, -1])
+    return images.transpose([1, 0, 2]).contiguous() if batch > 1 else images.reshape([1, *images.shape[::2]])
 
 
 def _both_directions(
-    query: paddle.Tensor, key: paddle.Tensor, batch: int, group_bytes: int
+    query: paddle.Tensor, key: paddle.Tensor, shape: list[int], keep: bool
 ) -> tuple[AttentionLines, AttentionLines]:
-    rows = AttentionLines(query, key, without_self=False, group_bytes=group_bytes)
-    turned_query, turned_key = turned(query, batch), turned(key, batch)
-    return rows, AttentionLines(turned_query, turned_key, without_self=True, group_bytes=group_bytes)
+    """Rows, and columns, of queries and keys NHW×C/8 of images of that N×C×H×W."""
+    batch, channels, height, width = shape
+    by_column = paddle.arange(query.shape[0], dtype="int64").reshape([batch, height, width])
+    rows, columns = (
+        AttentionLines(
+            query,
+            key,
+            length=length,
+            order=order,
+            without_self=order is not None,
+            group=max(1, _GROUP_BYTES // (_NUMBER_BYTES * length * (length + channels))),
+            keep=keep,
+        )
+        for length, order in ((width, None), (height, by_column.transpose([0, 2, 1]).flatten()))
+    )
+    return rows, columns
 
 
-def _normalise_jointly(rows: AttentionLines, columns: AttentionLines, batch: int) -> None:
+def _turned(columns: paddle.Tensor, shape: list[int]) -> paddle.Tensor:
+    """(N·W)×H×1 → (N·H)×W×1."""
+    batch, _, height, width = shape
+    return columns.reshape([batch, width, height]).transpose([0, 2, 1]).reshape([batch * height, width, 1])
+
+
+def _normalise_jointly(rows: AttentionLines, columns: AttentionLines, shape: list[int]) -> None:
     """Makes one softmax of a pixel's row and column."""
+    batch, channels, height, width = shape
     row_maximum, row_sum = rows.statistics()
-    column_maximum, column_sum = (turned(one, batch) for one in columns.statistics())
+    column_maximum, column_sum = (_turned(one, shape) for one in columns.statistics())
     maximum = paddle.maximum(row_maximum, column_maximum)
     row_part, column_part = paddle.exp(row_maximum - maximum), paddle.exp(column_maximum - maximum)
     total = row_part * row_sum + column_part * column_sum
     rows.normalise(row_part / total)
-    columns.normalise(turned(column_part / total, batch))
+    columns.normalise(_turned(column_part / total, [batch, channels, width, height]))
 
 
 def _attention_backward(
-    rows: AttentionLines,
-    columns: AttentionLines,
-    value: paddle.Tensor,
-    by_context: paddle.Tensor,
-    batch: int,
-) -> tuple[paddle.Tensor, paddle.Tensor, paddle.Tensor, paddle.Tensor]:
-    """Derivatives by query, key and value (all but for the factor gamma), and by gamma.
-
-    Args:
-        rows: As forward left them.
-        columns: As forward left them.
-        value: (N·H)×W×C.
-        by_context: (N·H)×W×C, derivatives by the output.
-        batch: Images.
-    """
-    turned_value, by_turned_context = turned(value, batch), turned(by_context, batch)
-    products = rows.products(value, by_context)
-    products.add_(turned(columns.products(turned_value, by_turned_context), batch))
-    by_columns = columns.backward(turned_value, by_turned_context, turned(products, batch))
-    del turned_value, by_turned_context
-    by_query, by_key, by_value = (turned(one, batch) for one in by_columns)
-    del by_columns
-    by_rows = rows.backward(value, by_context, products)
-    for total, part in zip((by_query, by_key, by_value), by_rows, strict=True):
+    rows: AttentionLines, columns: AttentionLines, value: paddle.Tensor, upstream: paddle.Tensor
+) -> tuple[list[paddle.Tensor], paddle.Tensor]:
+    """Derivatives by query, key and value, NHW×channels, but for the factor gamma; and by gamma."""
+    batch, channels, height, width = upstream.shape
+    by_context = upstream.astype(value.dtype).flatten(2).transpose([0, 2, 1]).contiguous().flatten(0, 1)
+    by_value = paddle.empty_like(value)
+    in_columns = columns.backward_of_value(value, by_context, by_value)
+    products = rows.backward_of_value(value, by_context, by_value)
+    products.add_(_turned(in_columns, upstream.shape).contiguous())
+    by_query, by_key = rows.backward_of_logits(value, by_context, products)
+    turned = _turned(products, [batch, channels, width, height])
+    for total, part in zip(
+        (by_query, by_key), columns.backward_of_logits(value, by_context, turned), strict=True
+    ):
         total.add_(part)
-    return by_query, by_key, by_value, products.sum()
+    return [by_query, by_key, by_value], products.sum()
 
 
 def _projections_backward(
@@ -164,23 +165,27 @@ def _projections_backward(
     by_gamma: paddle.Tensor,
 ) -> tuple[paddle.Tensor, ...]:
     """Derivatives by x, gamma, the three weights and the three biases."""
-    batch, _, height, width = x.shape
+    batch = x.shape[0]
     compute = by_projected[2].dtype
     pixels, factor = x.astype(compute).flatten(2), gamma.astype(compute)
     by_pixels = upstream.astype(compute).flatten(2)
-    by_both = paddle.concat([one.astype(compute) for one in by_projected[:2]], axis=2)
-    by_parameters = []
-    for weight, by_one in ((paddle.concat(weights[:2]), by_both), (weights[2], by_projected[2])):
-        lines = by_one.reshape([batch, height * width, -1])  # [N, HW, out]
+    # A product with ones: sums over the first axis are slow.
+    ones = paddle.ones([1, by_projected[2].shape[0]], dtype=compute)
+    by_parameters: list[paddle.Tensor] = []
+    for weight in (weights[2], paddle.concat(weights[:2])):
+        by_one = (
+            by_projected.pop() if not by_parameters else paddle.concat(by_projected, axis=1).astype(compute)
+        )
+        lines = by_one.reshape([batch, -1, by_one.shape[1]])  # [N, HW, out]
         scaled = weight.astype(compute).flatten(1) * factor
         by_pixels = paddle.matmul(scaled, lines, transpose_x=True, transpose_y=True).add_(by_pixels)
         by_weight = paddle.matmul(lines, pixels, transpose_x=True, transpose_y=True).sum(0) * factor
         by_parameters.append(by_weight.astype(weight.dtype).reshape(weight.shape))
-        # A product with ones: sums over the first axis are slow.
-        ones = paddle.ones([1, batch * height * width], dtype=compute)
-        by_parameters.append((ones @ lines.flatten(0, 1))[0].astype(weight.dtype) * factor)
-    (by_q_weight, by_k_weight), (by_q_bias, by_k_bias) = (one.chunk(2) for one in by_parameters[:2])
+        by_parameters.append((ones @ by_one)[0].astype(weight.dtype) * gamma.astype(weight.dtype))
+        del by_one, lines
+    by_v_weight, by_v_bias, *by_both = by_parameters
+    (by_q_weight, by_k_weight), (by_q_bias, by_k_bias) = (one.chunk(2) for one in by_both)
     by_x = by_pixels.reshape(x.shape).astype(x.dtype)
-    by_weights = (by_q_weight, by_k_weight, by_parameters[2])
-    by_biases = (by_q_bias, by_k_bias, by_parameters[3])
+    by_weights = (by_q_weight, by_k_weight, by_v_weight)
+    by_biases = (by_q_bias, by_k_bias, by_v_bias)
     return by_x, by_gamma.reshape(gamma.shape).astype(gamma.dtype), *by_weights, *by_biases
