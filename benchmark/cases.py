@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -34,6 +35,8 @@ class Task:
             program counts them, and a training step has three times those of its images' forward pass.
         point: Its place in a plot.
         own_only: Whether the project alone is measured.
+        least_bytes: What one unit must read and write in memory, were every value met once a pass; None
+            where memory is not the limit.
     """
 
     case: str
@@ -44,6 +47,7 @@ class Task:
     flops: float | None = None
     point: Point | None = None
     own_only: bool = False
+    least_bytes: float | None = None
 
 
 def tasks_of(case: str, *, short: bool) -> list[Task]:
@@ -52,16 +56,18 @@ def tasks_of(case: str, *, short: bool) -> list[Task]:
 
 
 def _reader(short: bool) -> list[Task]:
-    size, crop, batches = ((256, 128), (65, 65), 2) if short else ((2048, 1024), (769, 769), 12)
+    size, crop, batches = ((64, 32), (33, 33), 2) if short else ((2048, 1024), (769, 769), 12)
     common = {"demo": size, "crop": crop, "batch": 2, "batches": batches, "warm_up": 1}
     what = f"{size[0]}×{size[1]} PNG, crop {crop[0]}×{crop[1]}"
     alone = {**common, "workers": 0, "cores": 1}
-    tasks = [Task("reader", f"{what}, one core", "reader", "sample", alone)]
+    least = 2.0 * (3 + 1) * crop[0] * crop[1]  # a crop of bytes and its labels, read and written
+    tasks = [Task("reader", f"{what}, one core", "reader", "sample", alone, least_bytes=least)]
     for workers in (0,) if short else (0, 1, 2, 4):
         point = Point("workers", "data workers", workers)
         parameters = {**common, "workers": workers, "batches": batches * 2, "warm_up": 1 + workers}
         title = f"{what}, {workers} workers, all cores"
-        tasks.append(Task("reader", title, "reader", "sample", parameters, point=point))
+        task = Task("reader", title, "reader", "sample", parameters, point=point, least_bytes=least)
+        tasks.append(task)
     return tasks[1:] if short else tasks
 
 
@@ -94,12 +100,15 @@ def _attention_task(channels: int, size: _Size, times: int, *, own_only: bool) -
 def _loss(short: bool) -> list[Task]:
     size = (64, 64) if short else (769, 769)
     title = f"OHEM + 0.4 CE, 2×19×{size[0]}×{size[1]}, forward + backward"
-    return [Task("loss", title, "loss", "call", {"batch": 2, "size": size, "times": 2 if short else 4})]
+    parameters = {"batch": 2, "size": size, "times": 2 if short else 4}
+    # Both float32 logits forward, backward and as gradients; labels of 8 bytes.
+    least = 2.0 * size[0] * size[1] * (2 * 3 * 19 * 4 + 8)
+    return [Task("loss", title, "loss", "call", parameters, least_bytes=least)]
 
 
 def _step(short: bool) -> list[Task]:
     if short:
-        return [_step_task("ResNet18_vd", 1, (65, 65), 1, None)]
+        return [_step_task("ResNet18_vd", 1, (33, 65), 1, None)]  # as the evaluation: same weights
     tasks = [
         _step_task(
             "ResNet18_vd", 2, (256, 256), 4, Point("step-pixels", "pixels of a batch of 2", 256 * 256)
@@ -124,11 +133,13 @@ def _step_task(backbone: str, batch: int, size: _Size, times: int, point: Point 
 def _confusion(short: bool) -> list[Task]:
     size = (64, 128) if short else (1024, 2048)
     parameters = {"size": size, "times": 2 if short else 10}
-    return [Task("confusion", f"19 classes, {size[0]}×{size[1]}", "confusion", "image", parameters)]
+    least = size[0] * size[1] * 5.0  # a byte predicted, an int32 true
+    title = f"19 classes, {size[0]}×{size[1]}"
+    return [Task("confusion", title, "confusion", "image", parameters, least_bytes=least)]
 
 
 def _evaluation(short: bool) -> list[Task]:
-    demo, padded = ((256, 128), (257, 129)) if short else ((2048, 1024), (2049, 1025))
+    demo, padded = ((64, 32), (65, 33)) if short else ((2048, 1024), (2049, 1025))
     parameters = {"backbone": "ResNet18_vd", "demo": demo, "padded": padded, "size": padded[::-1]}
     title = f"CCNet-ResNet18, {demo[0]}×{demo[1]}, whole validation"
     return [Task("evaluation", title, "evaluation", "image", {**parameters, "batch": 1})]
@@ -145,14 +156,26 @@ def _windows(short: bool) -> list[Task]:
             {"size": (side, side)},
             point=Point("windows", "pixels of the image", side * side),
             own_only=side in alone,
+            least_bytes=_bytes_of_windows(side),
         )
         for side in (*both, *alone)
     ]
 
 
+def _bytes_of_windows(side: int) -> float:
+    """19 float32 scores of each window's pixels, written and read; the picture and its labels."""
+    windows = math.ceil((side - 512) / 384) + 1
+    return 2.0 * windows**2 * 512**2 * 19 * 4 + side**2 * (3 + 1)
+
+
 def _scaling(short: bool) -> list[Task]:
-    size = (65, 65) if short else (256, 256)
-    parameters = {"backbone": "ResNet18_vd", "size": size, "batch": 2, "demo": (256, 128)}
+    size = (33, 33) if short else (256, 256)
+    parameters = {
+        "backbone": "ResNet18_vd",
+        "size": size,
+        "batch": 2,
+        "demo": (64, 32) if short else (256, 128),
+    }
     parameters["iters"] = 2 if short else 8
     return [
         Task(

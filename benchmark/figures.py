@@ -81,6 +81,11 @@ class Measurement:
         """GFLOP/s; None where the operations are not counted."""
         return None if self.flops is None else self.flops / figures.seconds / 1e9
 
+    def gigabytes(self, figures: Figures) -> float | None:
+        """GB/s of what must be read and written at least; None where that is not counted."""
+        least = self.task.least_bytes
+        return None if least is None else least / figures.seconds / 1e9
+
     def agreement(self, figures: Figures) -> float | None:
         """Relative difference of its result from the project's own."""
         own = self.of(OURS)
@@ -95,6 +100,7 @@ class Measurement:
             entry = one.as_dict()
             if one.processes:
                 entry["gflops"] = self.gflops(one)
+                entry["gigabytes_per_second"] = self.gigabytes(one)
                 entry["times_as_fast_as_shipped"] = self.times_as_fast(one, SHIPPED)
                 entry["times_as_fast_as_same_settings"] = self.times_as_fast(one, TUNED)
                 entry["relative_difference_of_result"] = self.agreement(one)

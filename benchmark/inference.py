@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmark.machine import HERE, ROOT, best_products
 from benchmark.peer_entry import MARK
-from benchmark.processes import ProcessError, run_process
+from benchmark.processes import ProcessError, ask_process, run_process
 from benchmark.systems import SHIPPED, TUNED, environments
 from paddleseg import runtime
 
@@ -155,7 +155,7 @@ def prepare(case: Case, folder: Path, *, file_format: str) -> int:
         Floating-point operations of one image.
     """
     flags = [*network_flags(case), "--size", *map(str, case.size), "--folder", str(folder)]
-    told = run_process([*worker("own_inference.py"), "prepare", *flags])
+    told = ask_process([*worker("own_inference.py"), "prepare", *flags])
     model = {
         "type": "CCNet",
         "num_classes": CLASSES,
@@ -200,7 +200,7 @@ def list_systems(case: Case, scratch: Path, args: argparse.Namespace, threads: i
         engine, _, precision = name.partition(":")
         own = [*worker("own_inference.py"), "engine", "--config", str(scratch / "export/deploy.yaml")]
         own += ["--engine", engine, "--precision", precision, *measured]
-        systems.append(System(f"ours, {engine} {precision}", own, shipped, must_agree=precision == "fp32"))
+        systems.append(System(f"ours, {engine} {precision}", own, tuned, must_agree=precision == "fp32"))
     return systems
 
 
@@ -208,7 +208,7 @@ def run_once(system: System, labels: Path, expected: np.ndarray) -> None:
     """Starts one process of a system and keeps its figures; its worst share of equal labels counts."""
     labels.unlink(missing_ok=True)
     began = time.perf_counter()
-    told = run_process(system.command, system.environment)
+    told = ask_process(system.command, system.environment)
     system.process_seconds.append(time.perf_counter() - began)
     system.seconds.append(statistics.median(told["seconds"]))
     system.peak_mib.append(told["peak_mib"])

@@ -16,10 +16,18 @@ from typing import Any
 
 import numpy as np
 
-from benchmark.processes import run_process
+from benchmark.processes import ask_process
 from paddleseg import runtime
 
-__all__ = ["HERE", "ROOT", "best_products", "copy_bandwidth", "describe_machine", "peer_revision"]
+__all__ = [
+    "HERE",
+    "ROOT",
+    "best_products",
+    "copy_bandwidth",
+    "describe_machine",
+    "describe_revision",
+    "peer_revision",
+]
 
 ROOT = Path(__file__).resolve().parents[1]
 HERE = ROOT / "benchmark"
@@ -44,7 +52,7 @@ def describe_machine(
         "system": platform.platform(terse=True),
         "python": platform.python_version(),
         "versions": versions,
-        "revision": run_command(["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]),
+        "revision": describe_revision(ROOT),
         "peer": None if peer is None else {"name": peer.resolve().name, "revision": peer_revision(peer)},
     }
 
@@ -63,7 +71,7 @@ def best_products(libraries: Sequence[str], side: int, *, processes: int) -> dic
     rates = dict.fromkeys(libraries, 0.0)
     for library in list(libraries) * processes:
         command = [sys.executable, str(HERE / "own_inference.py"), "peak"]
-        told = run_process([*command, "--library", library, "--side", str(side)])
+        told = ask_process([*command, "--library", library, "--side", str(side)])
         rates[library] = max(rates[library], told["gflops"])
     return rates
 
@@ -86,7 +94,12 @@ def peer_revision(peer: Path) -> str | None:
     inside = run_command(["git", "-C", str(peer), "rev-parse", "--show-toplevel"])
     if inside is None or Path(inside).resolve() != peer.resolve():
         return None
-    return run_command(["git", "-C", str(peer), "rev-parse", "--short", "HEAD"])
+    return describe_revision(peer)
+
+
+def describe_revision(folder: Path) -> str | None:
+    """The commit, with ``-dirty`` where files differ from it; None without a history."""
+    return run_command(["git", "-C", str(folder), "describe", "--always", "--dirty"])
 
 
 def run_command(command: Sequence[str]) -> str | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -15,13 +16,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from family import descendants, memory_of
 
 __all__ = ["Memory", "add_measuring_flags", "measure", "peak_memory", "report", "run_task", "time_calls"]
 
 Predict = Callable[[npt.NDArray[np.float32]], npt.NDArray[Any]]
 Task = Callable[[dict[str, Any]], None]
 
-_STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")
 
 
@@ -62,24 +63,27 @@ class Memory:
         self._before = peak_memory()
         with contextlib.suppress(OSError):  # without leave to write there, the old peak goes on
             _CLEAR.write_text("5", encoding="ascii")
-        self._base = _status("VmRSS")
+        self._base = memory_of(os.getpid(), "VmRSS")
+        self._workers = 0.0
+
+    def add_workers(self) -> None:
+        """Counts the processes that this one has started: what each has now and shares with no other."""
+        names = ("Private_Clean", "Private_Dirty")
+        now = sum(memory_of(pid, *names, file="smaps_rollup") for pid in descendants(os.getpid()))
+        self._workers = max(self._workers, now)
 
     @property
     def extra(self) -> float:
-        return max(0.0, peak_memory() - self._base)
+        return max(0.0, peak_memory() - self._base) + self._workers
 
     @property
     def peak(self) -> float:
-        return max(self._before, peak_memory())
+        return max(self._before, peak_memory()) + self._workers
 
 
 def peak_memory() -> float:
     """MiB that this process has had resident at most."""
-    return _status("VmHWM")
-
-
-def _status(name: str) -> float:
-    return int(_STATUS.read_text(encoding="ascii").split(f"{name}:")[1].split()[0]) / 2**10
+    return memory_of(os.getpid(), "VmHWM")
 
 
 def report(seconds: Iterable[float], memory: Memory, *, result: float | None = None) -> None:

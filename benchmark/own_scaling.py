@@ -6,17 +6,20 @@ The ranks share the cores fairly, as ``train.py`` arranges it; the times are tho
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
+from family import command_of, descendants, memory_of
 from measuring import run_task
 
 ROOT = Path(__file__).resolve().parents[1]
+TRAIN = ROOT / "train.py"
 REFERENCE = ROOT / "configs/ccnet/ccnet_resnet101_os8_cityscapes_769x769_60k.yml"
+_LOOK = 0.25  # seconds between looks at the ranks' memory
 
 
 def scaling(parameters: dict[str, Any]) -> None:
@@ -24,18 +27,31 @@ def scaling(parameters: dict[str, Any]) -> None:
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
         command = [sys.executable, "-m", "paddle.distributed.launch"]
         command += ["--nproc_per_node", str(parameters["ranks"]), "--log_dir", f"{folder}/logs"]
-        command += [str(ROOT / "train.py"), *_flags(parameters, folder)]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace")
-        if done.returncode:
-            sys.exit(done.stdout[-2000:] + done.stderr[-2000:])
+        command += [str(TRAIN), *_flags(parameters, folder)]
+        peak = _run(command, folder)
         lines = Path(folder, "run/metrics.jsonl").read_text("utf-8").splitlines()
     costs = [
         figures["Train/batch_cost"] for figures in map(json.loads, lines) if "Train/batch_cost" in figures
     ]
     samples = parameters["batch"] * parameters["ranks"]
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**10
     seconds = [cost / samples for cost in costs[1:]]
     print(json.dumps({"seconds": seconds, "extra_mib": None, "peak_mib": peak, "result": None}))
+
+
+def _run(command: list[str], folder: str) -> float:
+    """Runs a launcher to its end and returns MiB: the greatest of each of its ranks, added up."""
+    output = Path(folder, "output")
+    peaks: dict[int, float] = {}
+    with output.open("w", encoding="utf-8") as stream:
+        launcher = subprocess.Popen(command, cwd=folder, stdout=stream, stderr=subprocess.STDOUT)
+        while launcher.poll() is None:
+            for pid in descendants(launcher.pid):
+                if str(TRAIN) in command_of(pid):
+                    peaks[pid] = max(peaks.get(pid, 0.0), memory_of(pid, "VmHWM"))
+            time.sleep(_LOOK)
+    if launcher.returncode:
+        sys.exit(output.read_text("utf-8", errors="replace")[-4000:])
+    return sum(peaks.values())
 
 
 def _flags(parameters: dict[str, Any], folder: str) -> list[str]:

@@ -85,8 +85,7 @@ def reader(parameters: dict[str, Any]) -> None:
         len(dataset), batch_size=batch, seed=0, rank=0, world_size=1, iterations=batches + warm_up
     )
     loader = make_train_loader(dataset, sampler, num_workers=parameters["workers"])
-    memory = Memory()
-    report(inputs.time_batches(loader, batch, batches, warm_up), memory)
+    inputs.report_batches(loader, parameters)
 
 
 def attention(parameters: dict[str, Any]) -> None:

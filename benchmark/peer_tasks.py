@@ -52,9 +52,7 @@ def reader(parameters: dict[str, Any]) -> None:
     loader = paddle.io.DataLoader(
         dataset, batch_sampler=sampler, num_workers=parameters["workers"], return_list=True
     )
-    memory = Memory()
-    as_trained_on = (_images_and_labels(data) for data in loader)
-    report(inputs.time_batches(as_trained_on, batch, batches, warm_up), memory)
+    inputs.report_batches((_images_and_labels(data) for data in loader), parameters)
 
 
 def _images_and_labels(data: Any) -> tuple[Any, Any]:

@@ -7,14 +7,17 @@ import json
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from benchmark.family import descendants, living
 from paddleseg.errors import PaddleSegError
 
-__all__ = ["LIMIT", "ProcessError", "run_process"]
+__all__ = ["LIMIT", "ProcessError", "ask_process", "run_process"]
 
 LIMIT = 3600.0  # seconds after which a process counts as hung
+_GRACE = 5.0  # seconds for ending by itself
 _SHOWN = 4000
 
 
@@ -22,9 +25,32 @@ class ProcessError(PaddleSegError):
     """A measuring process ended without its figures."""
 
 
-def run_process(
+def ask_process(
     command: Sequence[str], environment: Mapping[str, str] | None = None, *, limit: float = LIMIT
 ) -> dict[str, Any]:
+    """Runs a command as :func:`run_process` does and reads the figures that it prints.
+
+    Returns:
+        The JSON object in the last line of its output.
+
+    Raises:
+        ProcessError: As there, or the last line is no JSON object.
+    """
+    output = run_process(command, environment, limit=limit)
+    last = (output.splitlines() or [""])[-1]
+    try:
+        told = json.loads(last)
+    except ValueError:
+        told = None
+    if not isinstance(told, dict):
+        name = " ".join(command)
+        raise ProcessError(f"{name} printed no figures: its last line is {last[:200]!r}, expected JSON")
+    return told
+
+
+def run_process(
+    command: Sequence[str], environment: Mapping[str, str] | None = None, *, limit: float = LIMIT
+) -> str:
     """Runs a command to its end, with all that it starts.
 
     Args:
@@ -33,7 +59,7 @@ def run_process(
         limit: Seconds that it may take.
 
     Returns:
-        The JSON in the last line that it printed; empty where that is none.
+        Its standard output.
 
     Raises:
         ProcessError: It failed or took too long; the message has the end of what it printed.
@@ -52,16 +78,33 @@ def run_process(
     except subprocess.TimeoutExpired as error:
         raise ProcessError(f"{' '.join(command)} took more than {limit:.0f} seconds") from error
     finally:
-        _end_session(process)
+        _end(process)
     if process.returncode:
         said = (errors or output)[-_SHOWN:]
         raise ProcessError(f"{' '.join(command)} ended with status {process.returncode}\n{said}")
-    last = (output.splitlines() or [""])[-1]
-    return dict(json.loads(last)) if last.startswith("{") else {}
+    return output
 
 
-def _end_session(process: subprocess.Popen[str]) -> None:
-    """Ends what is left of a process and of those that it started: launched ranks, data workers."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
+def _end(process: subprocess.Popen[str]) -> None:
+    """Ends what is left of a process and of those that it started: launcher, ranks, data workers.
+
+    Paddle's launcher gives its ranks sessions of their own, where a signal to the group does not reach them,
+    and ends them when it is asked to end. What has not ended by then is killed one by one.
+    """
+    family: dict[int, str] = {}
+    if process.poll() is None:
+        family = descendants(process.pid)
+        _signal_group(process.pid, signal.SIGTERM)
+        until = time.monotonic() + _GRACE
+        while (process.poll() is None or living(family)) and time.monotonic() < until:
+            time.sleep(0.05)
+    for pid in living(family):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGKILL)
+    _signal_group(process.pid, signal.SIGKILL)
     process.wait()
+
+
+def _signal_group(pid: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, number)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import shlex
 import sys
@@ -10,7 +11,6 @@ import tempfile
 import time
 from argparse import Namespace
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,13 @@ from benchmark.figures import Figures, Measurement
 from benchmark.machine import best_products, copy_bandwidth, describe_machine, run_command
 from benchmark.peer_entry import MARK
 from benchmark.plots import make_plots, need_matplotlib
-from benchmark.processes import ProcessError, run_process
+from benchmark.processes import ProcessError, ask_process
 from benchmark.systems import System, list_systems
 from benchmark.tables import make_tables
 from benchmark.workspace import Workspace
 from paddleseg import runtime
 from paddleseg.cli.common import EXIT_FAILED, EXIT_OK, run_program
 from paddleseg.cli.flags import positive_int
-from paddleseg.config.schema import Settings
 from paddleseg.errors import UsageError, did_you_mean
 from paddleseg.files import write_whole
 
@@ -35,6 +34,7 @@ __all__ = ["main"]
 
 SCHEMA = 1
 ALL = (*CASES, *NETWORK_CASES)
+_EXPORTER = "paddle2onnx"
 _ENGINES = ("paddle", "onnxruntime", "openvino")
 _HELP = """Measures reader, attention, loss, training step, confusion matrix, evaluation, sliding window,
 ranks and inference: the project alone, or beside a checkout of CCNet_paddle or PaddleSeg and PyTorch.
@@ -69,6 +69,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--repeats", type=positive_int, default=3, help="processes of each system")
     parser.add_argument("--output", type=Path, default=Path("output/benchmark"), help="folder for results")
     args = parser.parse_args(argv)
+    args.all_cases = args.cases.strip() == "all"
     args.cases = _chosen(args.cases, short=args.short)
     return args
 
@@ -96,6 +97,24 @@ def _check(args: argparse.Namespace) -> None:
     if python is not None and run_command([python, "-c", "import torch, numpy; print(1)"]) is None:
         raise UsageError(f"--torch_python {python}: not a Python that imports torch and numpy")
     need_matplotlib()
+    _check_engines(args)
+
+
+def _check_engines(args: argparse.Namespace) -> None:
+    """Leaves out the engines that are not installed; and inference where the network cannot be exported."""
+    args.engines = [name for name in _ENGINES if importlib.util.find_spec(name) is not None]
+    if not set(args.cases) & set(NETWORK_CASES):
+        return
+    if importlib.util.find_spec(_EXPORTER) is None:
+        how = f"it exports its network with {_EXPORTER}, which is not installed: `pip install {_EXPORTER}`"
+        if not args.all_cases:
+            raise UsageError(f"--cases inference: {how}, or name other cases")
+        args.cases = [name for name in args.cases if name not in NETWORK_CASES]
+        print(f"inference is left out: {how}", file=sys.stderr)
+        return
+    for name in _ENGINES:
+        if name not in args.engines:
+            print(f"inference with {name} is left out: it is not installed", file=sys.stderr)
 
 
 def _main(argv: Sequence[str]) -> int:
@@ -121,7 +140,8 @@ def _main(argv: Sequence[str]) -> int:
 def _measure_machine(args: argparse.Namespace, settings: runtime.RuntimeSettings) -> dict[str, Any]:
     machine = describe_machine(settings, peer=args.peer, torch_python=args.torch_python)
     side, mebibytes = (512, 16) if args.short else (4096, 1024)
-    products = best_products(("numpy", "paddle"), side, processes=1 if args.short else 2)
+    libraries = ("numpy",) if args.short else ("numpy", "paddle")
+    products = best_products(libraries, side, processes=1 if args.short else 2)
     limits = {"products": products, "product_side": side, "product_gflops": max(products.values())}
     bandwidth = copy_bandwidth(mebibytes=mebibytes, threads=settings.threads)
     repeats = 1 if args.short else args.repeats
@@ -132,10 +152,7 @@ def _measure_case(case: str, args: argparse.Namespace, threads: int) -> list[Mea
     repeats = 1 if args.short else args.repeats
     if case in NETWORK_CASES:
         return _measure_inference(args, threads, repeats)
-    kernels = "cpu_kernels" in {one.name for one in fields(Settings)}
-    systems = list_systems(
-        peer=args.peer, torch_python=args.torch_python, threads=threads, cpu_kernels=kernels
-    )
+    systems = list_systems(peer=args.peer, torch_python=args.torch_python, threads=threads)
     workspace = Workspace(args.output / "work", pictures=(4, 2) if args.short else (8, 4))
     return [_measure(task, systems, workspace, repeats) for task in tasks_of(case, short=args.short)]
 
@@ -162,8 +179,8 @@ def _measure(task: Task, systems: Sequence[System], workspace: Workspace, repeat
 
 def _measure_once(system: System, task: Task, parameters: dict[str, Any], figures: Figures) -> None:
     try:
-        figures.add(run_process(system.command_for(task, parameters), system.environment))
-    except (ProcessError, KeyError) as error:
+        figures.add(ask_process(system.command_for(task, parameters), system.environment_for(task)))
+    except ProcessError as error:
         figures.error = str(error)
 
 
@@ -171,7 +188,7 @@ def _measure_inference(args: argparse.Namespace, threads: int, repeats: int) -> 
     """The networks of ``benchmark/inference.py``: exported, and the peer's and PyTorch's."""
     cases = [inference.QUICK] if args.short else list(inference.CASES.values())
     wanted = Namespace(
-        peer=args.peer, torch_python=args.torch_python, engines=list(_ENGINES), extra=[], repeats=repeats
+        peer=args.peer, torch_python=args.torch_python, engines=args.engines, extra=[], repeats=repeats
     )
     measurements = []
     for case in cases:

@@ -5,7 +5,7 @@
 # MODEL: a config below configs/, by its name without .yml, or its path. FLAGS: more flags of train.py.
 # CUDA_VISIBLE_DEVICES lists the devices; without a GPU, mp starts as many processes on the CPU.
 # TRAIN_LOG_DIR: folder of the log, the current one when unset.
-# Exit status: 0; 1 when the training failed; 2 when the request makes no sense.
+# Exit status: 0; 1 when the training failed or logged no speed; 2 when the request makes no sense.
 set -euo pipefail
 
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
@@ -36,7 +36,8 @@ find_config() {
     printf '%s\n' "$found"
 }
 
-# mean_ips LOG: samples a second of one process; the first lines do not count where there are more.
+# mean_ips LOG: samples a second of all processes together, as train.py counts them; nothing without a line of
+# them. The first lines do not count where there are more.
 mean_ips() {
     grep -o 'ips: [0-9.]*' "$1" | awk -v skipped="$SKIPPED" '
         { ips[NR] = $2 }
@@ -85,15 +86,18 @@ model_name="${model_name}_bs${batch_size}_${fp_item}"
 
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
-status=0
+status=0 ips=
 train "$work" || status=$?
 [[ "$run_mode" == sp || ! -f "$work/ranks/workerlog.0" ]] || cp "$work/ranks/workerlog.0" "$log_file"
-if ((status)); then
+if ! ((status)); then
+    ips="$(mean_ips "$log_file")" || true # grep found nothing
+fi
+if [[ -z "$ips" ]]; then
     tail -n 20 "$log_file" >&2
+    ((status)) || printf "error: %s: no line with 'ips:'\n" "$log_file" >&2
     printf '%s, FAIL\n' "$model_name"
     exit 1
 fi
-ips="$(awk -v one="$(mean_ips "$log_file")" -v count="$count" 'BEGIN { printf "%.4f", one * count }')"
 printf '%s, SUCCESS\n' "$model_name"
 printf 'ips: %s samples/sec\n' "$ips"
 printf '{"log_file": "%s", "model_name": "%s", "run_mode": "%s", "index": 1, "gpu_num": %d, ' \

@@ -20,7 +20,6 @@ SHIPPED, TUNED, OURS = "peer as shipped", "peer, same settings", "ours"
 SETTINGS = ("OMP_NUM_THREADS", "MKL_DEBUG_CPU_TYPE", "OMP_WAIT_POLICY", "KMP_BLOCKTIME", "GOMP_SPINCOUNT")
 _OF_A_PEER = frozenset({"attention", "confusion", "evaluation", "loss", "reader", "step", "windows"})
 _OF_TORCH = frozenset({"attention", "step"})
-_WITH_NETWORK = frozenset({"evaluation", "step"})
 
 
 @dataclass(frozen=True)
@@ -51,6 +50,10 @@ class System:
         """Whether it is measured on a task."""
         return (self.is_own or not task.own_only) and (self.tasks is None or task.program in self.tasks)
 
+    def environment_for(self, task: Task) -> Mapping[str, str]:
+        """The environment of a task: ranks choose their settings themselves, to share the cores."""
+        return environments()[0] if task.program == "scaling" else self.environment
+
     def command_for(self, task: Task, parameters: Mapping[str, Any]) -> list[str]:
         """The command that measures it once.
 
@@ -72,16 +75,13 @@ def environments() -> tuple[dict[str, str], dict[str, str]]:
     return {name: value for name, value in tuned.items() if name not in SETTINGS}, tuned
 
 
-def list_systems(
-    *, peer: Path | None, torch_python: str | None, threads: int, cpu_kernels: bool
-) -> list[System]:
+def list_systems(*, peer: Path | None, torch_python: str | None, threads: int) -> list[System]:
     """Every system, in the order of the tables.
 
     Args:
         peer: Checkout of CCNet_paddle or PaddleSeg; None leaves it out.
         torch_python: Python with PyTorch; None leaves it out.
         threads: For PyTorch, which the environment does not tell.
-        cpu_kernels: Whether the config has the key of that name.
     """
     shipped, tuned = environments()
     systems = []
@@ -94,11 +94,8 @@ def list_systems(
     if torch_python is not None:
         entry = (torch_python, str(HERE / "torch_tasks.py"))
         systems.append(System("PyTorch", entry, shipped, _OF_TORCH, {"threads": threads}))
-    own = (sys.executable, str(HERE / "own_tasks.py"))  # which makes the settings itself
-    systems.append(System(OURS, own, shipped))
+    own = (sys.executable, str(HERE / "own_tasks.py"))
+    systems.append(System(OURS, own, tuned))
     pack = ("train_dataset.pack={pack}",)
-    systems.append(System(f"{OURS}, from a pack", own, shipped, frozenset({"reader"}), overrides=pack))
-    if cpu_kernels:
-        kernels = ("cpu_kernels=onednn",)
-        systems.append(System(f"{OURS}, oneDNN kernels", own, shipped, _WITH_NETWORK, overrides=kernels))
+    systems.append(System(f"{OURS}, from a pack", own, tuned, frozenset({"reader"}), overrides=pack))
     return systems

@@ -13,7 +13,7 @@ __all__ = ["make_tables"]
 
 _COLUMNS = (
     *("System", "time of a", "min – max", "× as shipped", "× same settings", "GFLOP/s", "of the product"),
-    *("extra MiB", "peak MiB", "result differs by"),
+    *("of the copy", "extra MiB", "peak MiB", "result differs by"),
 )
 
 
@@ -21,7 +21,7 @@ def make_tables(machine: dict[str, Any], measurements: Sequence[Measurement]) ->
     """Returns the text: what it was measured on, then one table a case."""
     parts = [_head(machine)]
     for case, group in groupby(measurements, key=lambda one: one.task.case):
-        parts.append(f"## {case}\n\n" + "\n".join(_rows(list(group), machine["product_gflops"])))
+        parts.append(f"## {case}\n\n" + "\n".join(_rows(list(group), machine)))
     return "\n\n".join(parts) + "\n"
 
 
@@ -41,26 +41,27 @@ def _head(machine: dict[str, Any]) -> str:
             f"Copy of a large array: {machine['bandwidth_gbs']:.1f} GB/s.",
             f"Fresh processes of each system took turns, {machine['repeats']} times: the time is the median "
             "of theirs, the spread their least and greatest. Extra memory is what one took after its set-up.",
+            "The share of the copy is that of the bytes which a unit must read and write at least.",
         ]
     )
 
 
-def _rows(group: list[Measurement], product: float) -> Iterable[str]:
+def _rows(group: list[Measurement], machine: dict[str, Any]) -> Iterable[str]:
     yield f"| What | {' | '.join(_COLUMNS)} |"
     yield "|---|---|" + "---:|" * (len(_COLUMNS) - 1)
     for measurement in group:
         title = measurement.task.title
         for figures in measurement.figures:
-            cells = _cells(measurement, figures, product)
+            cells = _cells(measurement, figures, machine)
             yield f"| {title} | {' | '.join([figures.system, *cells])} |"
             title = ""
 
 
-def _cells(measurement: Measurement, figures: Figures, product: float) -> list[str]:
+def _cells(measurement: Measurement, figures: Figures, machine: dict[str, Any]) -> list[str]:
     if not figures.processes:
         reason = (figures.error or "not measured").strip().splitlines()[-1][:120].replace("|", "/")
         return [f"failed: {reason}", *["–"] * (len(_COLUMNS) - 2)]
-    rate = measurement.gflops(figures)
+    rate, moved = measurement.gflops(figures), measurement.gigabytes(figures)
     differs = measurement.agreement(figures)
     return [
         f"{measurement.task.unit}: {_seconds(figures.seconds)}",
@@ -68,7 +69,8 @@ def _cells(measurement: Measurement, figures: Figures, product: float) -> list[s
         _number(measurement.times_as_fast(figures, SHIPPED), ".2f"),
         _number(measurement.times_as_fast(figures, TUNED), ".2f"),
         _number(rate, ".0f"),
-        _number(rate and rate / product, ".0%"),
+        _number(rate and rate / machine["product_gflops"], ".0%"),
+        _number(moved and moved / machine["bandwidth_gbs"], ".0%"),
         _number(max(figures.extra_mib, default=None), ".0f"),
         _number(max(figures.peak_mib, default=None), ".0f"),
         _number(differs, ".1e"),

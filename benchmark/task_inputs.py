@@ -106,15 +106,18 @@ def time_paddle_loss(compute: Callable[[list[Any], Any], Any], parameters: dict[
     report(time_calls(call, times=parameters["times"]), memory, result=values[-1])
 
 
-def time_batches(loader: Iterable[Any], batch: int, batches: int, warm_up: int) -> list[float]:
-    """Seconds a sample, one figure for all batches: prefetched ones come at once, others wait."""
+def report_batches(loader: Iterable[Any], parameters: dict[str, Any]) -> None:
+    """Reports seconds a sample, one figure for all batches: prefetched ones come at once, others wait."""
+    batches, memory = parameters["batches"], Memory()
     batches_of = iter(loader)
-    for _ in range(warm_up):
+    for _ in range(parameters["warm_up"]):
         next(batches_of)
     began = time.perf_counter()
     for _ in range(batches):
         next(batches_of)
-    return [(time.perf_counter() - began) / (batches * batch)]
+    seconds = (time.perf_counter() - began) / (batches * parameters["batch"])
+    memory.add_workers()  # before the loader ends them
+    report([seconds], memory)
 
 
 def large_image(size: Sequence[int]) -> npt.NDArray[np.uint8]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmark.cases import Task
 from benchmark.machine import HERE, ROOT
-from benchmark.processes import run_process
+from benchmark.processes import ask_process, run_process
 
 __all__ = ["Workspace"]
 
@@ -74,7 +74,7 @@ class Workspace:
         if weights not in self._flops:
             parameters = {"backbone": backbone, "size": size, "weights": str(weights)}
             command = [sys.executable, str(HERE / "own_tasks.py"), "prepare", json.dumps(parameters)]
-            self._flops[weights] = float(run_process(command)["flops"])
+            self._flops[weights] = float(ask_process(command)["flops"])
         return weights, self._flops[weights]
 
     def _tool(self, name: str, *arguments: str) -> None:

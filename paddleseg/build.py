@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from paddleseg.build_checks import PRETRAINED, assemble_model, check_pretrained, check_values
-from paddleseg.build_packs import build_packed, without_pack
+from paddleseg.build_packs import build_packed, construct_transforms, without_pack
 from paddleseg.config.blocks import check_blocks, schedule_block
 from paddleseg.config.components import construct
 from paddleseg.config.config import Config, read_config
@@ -193,7 +193,7 @@ def build_transforms(config: Config, block: str) -> list[Any]:
     node = config.node((block, "transforms"))
     if node is None:
         return [TRANSFORMS.get("Normalize")()]
-    return [construct(item, (block, "transforms", i), TRANSFORMS) for i, item in enumerate(node.value)]
+    return construct_transforms(node, block)
 
 
 def dataset_facts(config: Config) -> tuple[list[str] | None, list[list[int]] | None]:

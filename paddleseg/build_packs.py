@@ -14,13 +14,20 @@ from paddleseg.config.node import Node
 from paddleseg.config.problems import Problem
 from paddleseg.data.datasets.base import SegmentationDataset
 from paddleseg.data.pack import Pack
-from paddleseg.data.pack_check import compare_facts, find_staleness, pairs_of
+from paddleseg.data.pack_check import describe_changed_fact, find_staleness, pairs_of
 from paddleseg.data.pack_index import read_index
 from paddleseg.errors import ConfigError, DataError
 from paddleseg.log import get_logger
 from paddleseg.registry import DATASETS, TRANSFORMS
 
-__all__ = ["build_for_packing", "build_packed", "reads_by_rank", "without_pack"]
+__all__ = [
+    "build_for_packing",
+    "build_packed",
+    "construct_transforms",
+    "dataset_root",
+    "reads_by_rank",
+    "without_pack",
+]
 
 _logger = get_logger(__name__)
 
@@ -34,6 +41,23 @@ def without_pack(node: Node) -> Node:
     """Returns a data set's block with the keys of its component alone."""
     reserved = {*PACK, *PACK_BY_RANK}
     return Node({key: child for key, child in node.value.items() if key not in reserved}, node.source)
+
+
+def construct_transforms(node: Node | None, block: str) -> list[Any]:
+    """Builds the list ``transforms`` of a block.
+
+    Args:
+        node: The list; None for an empty one.
+        block: ``"val_dataset"``, ``"export"`` …
+    """
+    items = [] if node is None else node.value
+    return [construct(item, (block, "transforms", i), TRANSFORMS) for i, item in enumerate(items)]
+
+
+def dataset_root(config: Config, split: str) -> str | None:
+    """Returns the folder that the names in a split's pack start from, or None where its data set has none."""
+    node = config.node((f"{split}_dataset", "dataset_root"))
+    return None if node is None else str(node.value)
 
 
 def build_for_packing(config: Config, split: str) -> SegmentationDataset:
@@ -78,19 +102,19 @@ def build_packed(config: Config, split: str, *, rank: int = 0, world_size: int =
     _refuse_own_reading(node, key)
     by_rank = split == "train" and reads_by_rank(config)
     pack = Pack.open(path.value, shards=_own_shards(config, path, rank, world_size) if by_rank else None)
-    root = config.node((key, "dataset_root"))
-    if root is not None and not os.path.isdir(root.value):
-        reason = compare_facts(pack.index.dataset, _facts(config, key))
-        dataset = None if reason else _build_from_pack_alone(config, key, pack, root.value)
+    root = dataset_root(config, split)
+    if root is not None and not os.path.isdir(root):
+        reason = describe_changed_fact(pack.index.dataset, _facts(config, key))
+        dataset = None if reason else _build_from_pack_alone(config, key, pack, root)
     else:
-        dataset = construct(without_pack(node), (key,), DATASETS)
-        reason = find_staleness(pack, dataset)
-    if dataset is None or reason is not None:
+        from_files = construct(without_pack(node), (key,), DATASETS)
+        reason = find_staleness(pack, from_files, root=root)
+        dataset = None if reason else _with_pack(from_files, pack)
+    if dataset is None:
         raise DataError(
             f"{pack.path}: the pack is stale: {reason}; pack again: python tools/pack_dataset.py "
             f"--config {config.path} --mode {split} --output {pack.path} --overwrite"
         )
-    dataset.use_pack(pack)
     _logger.info(f"{key}: {len(pack)} samples from the pack {pack.path} ({pack.index.shards} shards)")
     return dataset
 
@@ -107,7 +131,11 @@ def _own_shards(config: Config, pack: Node, rank: int, world_size: int) -> Seque
 def _refuse_own_reading(node: Node, key: str) -> None:
     """A class that loads in its own way would pass over the pack, or change twice what it holds."""
     name = node.value["type"]
-    if getattr(DATASETS.get(name.value), "load", None) is not SegmentationDataset.load:
+    kind, base = DATASETS.get(name.value), SegmentationDataset
+    if (
+        getattr(kind, "load", None) is not base.load
+        or getattr(kind, "__getitem__", None) is not base.__getitem__
+    ):
         text = f"{name.value} loads its samples in its own way, so they cannot come from a pack"
         raise ConfigError(str(Problem(name.source, (key, "type"), text)))
 
@@ -124,7 +152,7 @@ def _build_from_pack_alone(config: Config, key: str, pack: Pack, root: str) -> S
     node, block, facts = config.node((key,)), config.tree[key], dict(pack.index.dataset)
     assert node is not None, "the caller has looked"
     kind = DATASETS.get(block["type"])
-    transforms = _build_list(config.node((key, "transforms")), key)
+    transforms = construct_transforms(config.node((key, "transforms")), key)
     del facts["type"]
     try:
         dataset = SegmentationDataset(
@@ -141,6 +169,15 @@ def _build_from_pack_alone(config: Config, key: str, pack: Pack, root: str) -> S
     return dataset
 
 
-def _build_list(node: Node | None, key: str) -> list[Any]:
-    items = [] if node is None else node.value
-    return [construct(item, (key, "transforms", i), TRANSFORMS) for i, item in enumerate(items)]
+def _with_pack(dataset: SegmentationDataset, pack: Pack) -> SegmentationDataset:
+    return SegmentationDataset(
+        dataset.files,
+        mode=dataset.mode,
+        transforms=dataset.transforms.transforms,
+        num_classes=dataset.num_classes,
+        ignore_index=dataset.ignore_index,
+        img_channels=dataset.img_channels,
+        class_names=dataset.class_names,
+        palette=dataset.palette,
+        pack=pack,
+    )

@@ -74,6 +74,7 @@ def replace_folder(target: Path, write: Callable[[Path], None], *, resume: bool 
         target: The folder; an earlier one goes when the new one is there.
         write: Fills the folder that it is given; files only.
         resume: What an unfinished call wrote stays, and the next one gives ``write`` the same folder again.
+            The caller keeps other processes out.
 
     Raises:
         OSError: A folder cannot be made or renamed; whatever ``write`` raises passes through too. An earlier

@@ -31,7 +31,7 @@ _FRAMEWORK = "paddle"
 _THREADS = "OMP_NUM_THREADS"
 _MKL_CPU_TYPE = "MKL_DEBUG_CPU_TYPE"
 _WAITING = "OMP_WAIT_POLICY"
-_WAITING_BY_RUNTIME = ("KMP_BLOCKTIME", "GOMP_SPINCOUNT")  # Intel's and GNU's own names for it
+_INTELS_WAITING, _GNUS_WAITING = "KMP_BLOCKTIME", "GOMP_SPINCOUNT"
 _NOISE = ("WARNING: OMP_NUM_THREADS set to", "PLEASE USE OMP_NUM_THREADS WISELY")
 
 
@@ -47,6 +47,8 @@ class RuntimeSettings:
         mkl_debug_cpu_type: Value of the variable of that name; None where it is unset.
         in_time: False when the framework was imported before, so that nothing could be set.
         omp_wait_policy: Value of the variable of that name; None where it is unset.
+        kmp_blocktime: The same, for Intel's runtime.
+        gomp_spincount: The same, for GNU's runtime.
     """
 
     threads: int
@@ -56,10 +58,17 @@ class RuntimeSettings:
     mkl_debug_cpu_type: str | None
     in_time: bool
     omp_wait_policy: str | None = None
+    kmp_blocktime: str | None = None
+    gomp_spincount: str | None = None
 
     def describe(self) -> str:
         """Returns one line for the log."""
-        variables = {_MKL_CPU_TYPE: self.mkl_debug_cpu_type, _WAITING: self.omp_wait_policy}
+        variables = {
+            _MKL_CPU_TYPE: self.mkl_debug_cpu_type,
+            _WAITING: self.omp_wait_policy,
+            _INTELS_WAITING: self.kmp_blocktime,
+            _GNUS_WAITING: self.gomp_spincount,
+        }
         shown = "".join(f", {name}={value}" for name, value in variables.items() if value)
         late = "" if self.in_time else ", not changed: the framework was imported before"
         return f"CPU threads: {self.threads} of {self.cores} cores (from {self.threads_from}){shown}{late}"
@@ -95,7 +104,7 @@ def configure(*, threads: int | None = None, processes: int = 1, launched: bool 
         chosen_by, os.environ[_THREADS] = "cores", str(max(1, cores // processes))
     if in_time and vendor == "AuthenticAMD":
         os.environ.setdefault(_MKL_CPU_TYPE, "5")
-    if in_time and not any(name in os.environ for name in _WAITING_BY_RUNTIME):
+    if in_time and not any(name in os.environ for name in (_INTELS_WAITING, _GNUS_WAITING)):
         os.environ.setdefault(_WAITING, "PASSIVE")
     return RuntimeSettings(
         threads=_threads_in_environment(),
@@ -105,6 +114,8 @@ def configure(*, threads: int | None = None, processes: int = 1, launched: bool 
         mkl_debug_cpu_type=os.environ.get(_MKL_CPU_TYPE),
         in_time=in_time,
         omp_wait_policy=os.environ.get(_WAITING),
+        kmp_blocktime=os.environ.get(_INTELS_WAITING),
+        gomp_spincount=os.environ.get(_GNUS_WAITING),
     )
 
 

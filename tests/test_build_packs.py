@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from small_task import config_tree, write_config, write_dataset
 
 from paddleseg.build import build_dataset, check_files, load_config
@@ -67,7 +68,7 @@ def test_items_to_evaluate_are_the_same_bit_by_bit(project: Path) -> None:
     found = list(make_eval_loader(build_dataset(load_packed(project), "val"), num_workers=2))
     assert len(found) == len(expected) == 8
     for one, other in zip(found, expected, strict=True):
-        assert np.array_equal(one.image, other.image)
+        assert np.array_equal(one.image[:], other.image[:])
         assert np.array_equal(one.label, other.label)
         assert (one.undo, one.image_path, one.index) == (other.undo, other.image_path, other.index)
 
@@ -162,6 +163,34 @@ def test_each_rank_needs_its_own_shards_alone(project: Path) -> None:
     assert sorted(seen) == sorted(str(project / f"data/images/{index}.png") for index in range(8))
 
 
+def test_each_rank_judges_crops_by_the_images_of_all(tmp_path: Path) -> None:
+    data = write_dataset(tmp_path / "data")
+    for name in ("images", "labels"):  # one sample of rank 1 alone fills the crop
+        picture = Image.open(data / name / "3.png")
+        picture.resize((80, 60), Image.Resampling.NEAREST).save(data / name / "3.png")
+    tree = {key: block for key, block in config_tree(data, {}).items() if key != "model"}
+    tree["train_dataset"]["transforms"] = [{"type": "RandomPaddingCrop", "crop_size": [72, 60]}]
+    write_config(tmp_path / "train.yml", tree)
+    build_pack(build_for_packing(load(tmp_path), "train"), tmp_path / "packs/train", PackOptions(shards=4))
+    config = load(
+        tmp_path, train_dataset__pack=str(tmp_path / "packs/train"), train_dataset__pack_shards="by_rank"
+    )
+    for rank in range(2):
+        check_crop_size(build_dataset(config, "train", rank=rank, world_size=2))
+
+
+def test_a_packed_data_set_is_described_as_its_files_are(project: Path) -> None:
+    named: dict[str, Any] = {
+        "val_dataset__class_names": list("abcd"),
+        "val_dataset__palette": [[1, 2, 3]] * 4,
+        "val_dataset__ignore_index": 255,
+    }
+    from_files, packed = (vars(build_dataset(one(project, **named), "val")) for one in (load, load_packed))
+    assert {name for name in from_files if packed[name] != from_files[name]} == {"pack", "transforms"}
+    kinds = [[type(step) for step in one["transforms"].transforms] for one in (from_files, packed)]
+    assert kinds[0] == kinds[1] != []
+
+
 def test_shards_that_cannot_be_shared_evenly_are_refused(project: Path) -> None:
     config = load_packed(project, train_dataset__pack_shards="by_rank")
     with pytest.raises(ConfigError, match="4 shards cannot be shared evenly by 3 processes"):
@@ -196,12 +225,15 @@ def test_no_pack_is_none(project: Path) -> None:
     assert build_dataset(load(project, train_dataset__pack=None), "train").pack is None
 
 
-def test_a_class_that_loads_in_its_own_way_is_refused(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Doubled(DATASETS.get("Dataset")):  # type: ignore[misc]
-        def load(self, index: int) -> Any:
-            return super().load(index)
-
-    monkeypatch.setattr(DATASETS, "get", lambda name: Doubled)
+@pytest.mark.parametrize("method", ["load", "__getitem__"])
+@pytest.mark.parametrize("files", [True, False])
+def test_a_class_that_loads_in_its_own_way_is_refused(
+    project: Path, monkeypatch: pytest.MonkeyPatch, method: str, files: bool
+) -> None:
+    if not files:
+        shutil.rmtree(project / "data")
+    own = type("Dataset", (DATASETS.get("Dataset"),), {method: lambda self, index: None})
+    monkeypatch.setattr(DATASETS, "get", lambda name: own)
     with pytest.raises(ConfigError, match=r"train_dataset.type: Dataset loads its samples in its own way"):
         build_dataset(load_packed(project), "train")
     with pytest.raises(ConfigError, match="loads its samples in its own way"):

@@ -87,7 +87,10 @@ def test_the_users_way_of_waiting_stays(environ: dict[str, str], name: str) -> N
     environ[name] = "0"
     settings = runtime.configure()
     assert environ[name] == "0"
-    assert settings.omp_wait_policy == ("0" if name == "OMP_WAIT_POLICY" else None)
+    found = (settings.omp_wait_policy, settings.kmp_blocktime, settings.gomp_spincount)
+    names = ("OMP_WAIT_POLICY", "KMP_BLOCKTIME", "GOMP_SPINCOUNT")
+    assert found == tuple("0" if one == name else None for one in names)
+    assert settings.describe().endswith(f"(from cores), {name}=0")
 
 
 def test_too_late_changes_nothing_and_says_so(

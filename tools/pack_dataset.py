@@ -53,7 +53,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--mode", choices=("train", "val", "test"), help="which of its data sets")
     parser.add_argument("--output", type=non_empty, required=True, help="folder of the pack")
     parser.add_argument(
-        "--shards", type=positive_int, default=16, help="files to spread the samples over (default 16)"
+        "--shards",
+        type=positive_int,
+        default=16,
+        help="files to spread the samples over, up to 512 (default 16)",
     )
     parser.add_argument(
         "--only_shards",
@@ -65,7 +68,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--workers", type=non_negative_int, help="processes that decode; default: the cores this process has"
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace an earlier pack")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace an earlier pack, or its --only_shards"
+    )
     parser.add_argument("--verify", action="store_true", help="compare a pack with its checksums instead")
     parser.add_argument(
         "--opts", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="change config entries"
@@ -80,29 +85,33 @@ def _main(arguments: Sequence[str]) -> int:
         return _verify(args.output, max(1, workers))
     if args.config is None or args.mode is None:
         raise UsageError("--config and --mode: needed to make a pack; --verify looks at one that is there")
-    options = PackOptions(
-        shards=args.shards, only_shards=args.only_shards, workers=workers, overwrite=args.overwrite
-    )
     try:
-        return _pack(args, options)
+        return _pack(args, workers)
     except KeyboardInterrupt:
         print("interrupted; run the same command again to go on", file=sys.stderr)
         return EXIT_INTERRUPTED
 
 
-def _pack(args: argparse.Namespace, options: PackOptions) -> int:
+def _pack(args: argparse.Namespace, workers: int) -> int:
     runtime.import_framework()
     import paddle
 
     paddle.disable_signal_handler()  # it prints a C++ stack on SIGTERM
     from paddleseg.build import check_files, load_config
-    from paddleseg.build_packs import build_for_packing
+    from paddleseg.build_packs import build_for_packing, dataset_root
 
     block = f"{args.mode}_dataset"
     config = load_config(args.config, args.opts, required=(block,))
     config.set((block, "pack"), None, "tools/pack_dataset.py")  # the files are what is wanted here
     check_files(config, [block])
     dataset = build_for_packing(config, args.mode)
+    options = PackOptions(
+        shards=args.shards,
+        only_shards=args.only_shards,
+        workers=workers,
+        overwrite=args.overwrite,
+        root=dataset_root(config, args.mode),
+    )
     with _term_like_interrupt():
         count = build_pack(
             dataset,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -18,11 +19,12 @@ from deploy.python.exported_model import ExportedModel, Prepared
 from deploy.python.stopwatch import Stopwatch
 from paddleseg.data.images import read_pixels
 from paddleseg.data.transforms import Sample
-from paddleseg.engine.pictures import write_pictures
+from paddleseg.engine.image_files import is_large
+from paddleseg.engine.pictures import all_or_none, write_pictures
 from paddleseg.engine.pipeline import Behind, ahead
 from paddleseg.engine.predictor import ImageFile, PredictionFolders, preprocess
 from paddleseg.errors import DataError, UsageError
-from paddleseg.files import write_whole
+from paddleseg.files import replace_file
 from paddleseg.log import get_logger
 from paddleseg.runtime import available_cores
 
@@ -70,6 +72,9 @@ def predict_files(
 ) -> list[ImageFile]:
     """Predicts images and writes four pictures for each; a bad image is reported and the rest go on.
 
+    Images are read ahead; one of more than 8 million pixels is read when all before it is written, and goes
+    alone.
+
     Args:
         model: The model.
         files: What to predict.
@@ -89,9 +94,15 @@ def predict_files(
     failures = _Failures()
     names = _top_names(files, folders)
     bar = tqdm(total=len(files), desc="infer", unit="image", disable=not progress)
-    reading = ahead(_read_all(model, files, failures, stopwatch), count=2 * batch_size)
+    read = partial(_read, model, failures, stopwatch)
+    reading = ahead(_read_small(files, read), count=2 * batch_size)
     with bar, contextlib.closing(reading), Behind(workers=min(_MOST_WRITERS, available_cores())) as writing:
-        for batch in _batches(reading, batch_size):
+
+        def read_alone(file: ImageFile) -> list[_Read]:
+            writing.wait()
+            return read(file)
+
+        def predict(batch: list[_Read]) -> None:
             try:
                 with stopwatch.stage("inference", images=len(batch)):
                     outputs = model.run([one.prepared for one in batch])
@@ -100,7 +111,11 @@ def predict_files(
             else:
                 for one, output in zip(batch, outputs, strict=True):
                     writing.call(_write, model, one, output, palette, folders, names[one.file], stopwatch)
+
+        for batch in _batches(reading, batch_size, read_alone):
+            predict(batch)
             bar.update(len(batch))
+            batch.clear()  # the next image may be large
     return failures.files
 
 
@@ -123,24 +138,42 @@ def first_inputs(description: DeployDescription, files: Sequence[ImageFile], *, 
     return inputs
 
 
-def _read_all(
-    model: ExportedModel, files: Sequence[ImageFile], failures: _Failures, stopwatch: Stopwatch
-) -> Iterator[_Read]:
+def _read_small(
+    files: Iterable[ImageFile], read: Callable[[ImageFile], list[_Read]]
+) -> Iterator[_Read | ImageFile]:
+    """The images, but for large ones their files alone."""
     for file in files:
-        try:
-            with stopwatch.stage("preprocess"):
-                pixels = read_pixels(str(file.path), model.img_channels)
-                prepared = model.prepare(Sample(pixels, image_path=str(file.path)))
-        except (DataError, MemoryError, cv2.error) as error:
-            failures.add([file], error)
+        if is_large(file.path):
+            yield file
         else:
-            yield _Read(file, pixels, prepared)
+            yield from read(file)
 
 
-def _batches(items: Iterable[_Read], size: int) -> Iterator[list[_Read]]:
-    """Groups images of one transformed size; one of a rare size waits for no more than ``size`` others."""
+def _read(model: ExportedModel, failures: _Failures, stopwatch: Stopwatch, file: ImageFile) -> list[_Read]:
+    """The image; none where it is bad."""
+    try:
+        with stopwatch.stage("preprocess"):
+            pixels = read_pixels(str(file.path), model.img_channels)
+            return [_Read(file, pixels, model.prepare(Sample(pixels, image_path=str(file.path))))]
+    except (DataError, MemoryError, cv2.error) as error:
+        failures.add([file], error)
+        return []
+
+
+def _batches(
+    items: Iterable[_Read | ImageFile], size: int, read_alone: Callable[[ImageFile], list[_Read]]
+) -> Iterator[list[_Read]]:
+    """Groups images of one transformed size; one of a rare size waits for no more than ``size`` others.
+
+    Whoever is given a group clears it; before an image that is read alone all others are given.
+    """
     groups: dict[tuple[int, ...], list[_Read]] = {}
     for item in items:
+        if isinstance(item, ImageFile):
+            while groups:
+                yield groups.pop(next(iter(groups)))
+            yield from filter(None, [read_alone(item)])
+            continue
         group = groups.setdefault(item.prepared.size, [])
         group.append(item)
         if len(group) == size:
@@ -159,11 +192,14 @@ def _write(
     top_name: str,
     stopwatch: Stopwatch,
 ) -> None:
-    with stopwatch.stage("postprocess"):
+    with stopwatch.stage("postprocess"), all_or_none() as written:
         label = model.finish(output, one.prepared)
-        write_pictures(one.pixels, label, palette, folders, name=one.file.name)
+        written += write_pictures(one.pixels, label, palette, folders, name=one.file.name)
         painted = folders.pseudo_color / f"{one.file.name}.png"
-        write_whole(folders.save_dir / f"{top_name}.png", painted.read_bytes())
+        # Read inside, so that a disk that fails at it is told as one that cannot be written.
+        replace_file(
+            folders.save_dir / f"{top_name}.png", lambda part: part.write_bytes(painted.read_bytes())
+        )
 
 
 def _top_names(files: Sequence[ImageFile], folders: PredictionFolders) -> dict[ImageFile, str]:

@@ -64,6 +64,8 @@ class BatchReader(Generic[Batch]):
         num_workers: Processes that load; 0 loads in this one.
         worker_timeout: Seconds at one sample after which a process counts as hung.
         skip_bad: Replaces bad samples instead of raising.
+        stride: Only every ``stride``-th sample after a bad one, round the end too, may replace it: where a
+            process has only some samples, these are its own.
     """
 
     def __init__(
@@ -74,12 +76,14 @@ class BatchReader(Generic[Batch]):
         num_workers: int,
         worker_timeout: float,
         skip_bad: bool,
+        stride: int = 1,
     ) -> None:
         self._dataset = dataset
         self._collate = collate
         self._num_workers = num_workers
         self._worker_timeout = worker_timeout
         self._skip_bad = skip_bad
+        self._stride = stride
         self._known_bad: dict[int, str] = {}  # why, by index: such samples are not touched again
 
     def read(self, batches: Iterable[Keys]) -> Generator[tuple[Batch, tuple[str, ...]], None, None]:
@@ -89,7 +93,7 @@ class BatchReader(Generic[Batch]):
             DataError: A file is wrong, a worker died or hangs, or too many samples in a row are bad.
             RuntimeError: Another error of a transform, with its traceback.
         """
-        requests = (_Request(keys, len(self._dataset)) for keys in batches)
+        requests = (_Request(keys, len(self._dataset), self._stride) for keys in batches)
         with contextlib.closing(
             start_workers(self._load, self._num_workers, timeout=self._worker_timeout)
         ) as workers:
@@ -190,11 +194,12 @@ class _Request:
         deaths: How often a worker died at which sample (its index), since one was found bad.
     """
 
-    def __init__(self, wanted: Keys, length: int) -> None:
+    def __init__(self, wanted: Keys, length: int, stride: int) -> None:
         self.keys = list(wanted)
         self.deaths: Counter[int | None] = Counter()
         self._wanted = tuple(wanted)
         self._length = length
+        self._stride = stride
         self._messages: list[list[str]] = [[] for _ in wanted]
 
     @property
@@ -210,10 +215,12 @@ class _Request:
         wanted, messages = self._wanted[place], self._messages[place]
         messages.append(message)
         tries = len(messages)
-        if tries == min(_MOST_IN_A_ROW, self._length):
+        candidates = range(wanted.index % self._stride, self._length, self._stride)
+        if tries == min(_MOST_IN_A_ROW, len(candidates)):
             listed = "\n".join(f"  {text}" for text in messages)
             raise DataError(f"{tries} samples in a row are bad; check the data set:\n{listed}")
-        self.keys[place] = SampleKey((wanted.index + tries) % self._length, (*wanted.entropy, tries))
+        index = candidates[(wanted.index // self._stride + tries) % len(candidates)]
+        self.keys[place] = SampleKey(index, (*wanted.entropy, tries))
 
 
 def _seed_global_generators(key: SampleKey) -> None:

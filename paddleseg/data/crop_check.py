@@ -16,7 +16,7 @@ from paddleseg.data.transforms import (
 )
 from paddleseg.errors import DataError
 
-__all__ = ["check_crop_size"]
+__all__ = ["check_crop_size", "image_size"]
 
 
 def check_crop_size(dataset: SegmentationDataset) -> None:
@@ -53,11 +53,18 @@ def _check_images(dataset: SegmentationDataset, crop: tuple[int, int], scale: fl
 
 def _image_sizes(dataset: SegmentationDataset) -> Iterator[tuple[int, int]]:
     if dataset.pack is None:
-        return (_header_size(pair.image) for pair in dataset.files)
-    return ((width, height) for height, width in dataset.pack.sizes())
+        return (image_size(pair.image) for pair in dataset.files)
+    # Of all shards, also those that are not here: every process must come to the same judgement.
+    height, width = dataset.pack.index.largest
+    return iter([(width, height)])
 
 
-def _header_size(path: str) -> tuple[int, int]:
+def image_size(path: str) -> tuple[int, int]:
+    """Returns width and height by the file's header.
+
+    Raises:
+        DataError: The file is missing or no image.
+    """
     try:
         with Image.open(path) as image:
             return image.size

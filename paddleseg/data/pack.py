@@ -64,11 +64,6 @@ class Pack:
         """The first sample in the shards that were opened."""
         return min(self._shards)
 
-    def sizes(self) -> Iterator[tuple[int, int]]:
-        """Yields (height, width) of the samples in the shards that were opened."""
-        for shard in self._shards.values():
-            yield from ((record.height, record.width) for record in shard.records)
-
     def sample(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | NDArray[np.int32] | None]:
         """Returns [H, W, C] pixels and [H, W] class ids (None without a label), read-only views of the file.
 

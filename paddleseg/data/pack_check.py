@@ -3,39 +3,50 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from pathlib import PurePath
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from paddleseg.data.datasets.base import Pair, SegmentationDataset
+from paddleseg.data.crop_check import image_size
+from paddleseg.data.datasets.base import Pair, SegmentationDataset, relative_names
 from paddleseg.data.pack import Pack
 from paddleseg.data.pack_index import FileState, LabelType, PackedFiles, PackIndex
 from paddleseg.errors import DataError
 
-__all__ = ["compare_facts", "describe_dataset", "describe_difference", "find_staleness", "pairs_of"]
+__all__ = ["describe_changed_fact", "describe_dataset", "describe_difference", "find_staleness", "pairs_of"]
 
 
-def describe_dataset(dataset: SegmentationDataset, *, shards: int) -> PackIndex:
-    """Looks at the files of a data set; none is opened.
+def describe_dataset(dataset: SegmentationDataset, *, shards: int, root: str | None = None) -> PackIndex:
+    """Looks at the files of a data set and at the headers of its images.
 
     Args:
         dataset: The data set.
         shards: Files to spread its samples over.
+        root: Its ``dataset_root``; None where it has none.
 
     Raises:
-        DataError: A file is missing.
+        DataError: A file is missing, or an image's header is damaged.
     """
-    facts = {
+    samples = _samples_of(dataset, root)
+    widths, heights = zip(*(image_size(pair.image) for pair in dataset.files), strict=True)
+    return PackIndex(_facts_of(dataset), _label_type(dataset), shards, (max(heights), max(widths)), samples)
+
+
+def _facts_of(dataset: SegmentationDataset) -> dict[str, Any]:
+    return {
         "type": type(dataset).__qualname__,
         "mode": dataset.mode,
         "num_classes": dataset.num_classes,
         "ignore_index": dataset.ignore_index,
         "img_channels": dataset.img_channels,
     }
-    names = _names_from_common_folder(dataset.files)
-    samples = [
+
+
+def _samples_of(dataset: SegmentationDataset, root: str | None) -> tuple[PackedFiles, ...]:
+    names = relative_names(dataset.files, root)
+    return tuple(
         PackedFiles(
             names[pair.image],
             None if pair.label is None else names[pair.label],
@@ -43,13 +54,12 @@ def describe_dataset(dataset: SegmentationDataset, *, shards: int) -> PackIndex:
             None if pair.label is None else _state_of(pair.label),
         )
         for pair in dataset.files
-    ]
-    return PackIndex(facts, _label_type(dataset), shards, tuple(samples))
+    )
 
 
 def describe_difference(packed: PackIndex, current: PackIndex) -> str | None:
     """Says what has changed since packing, or None; the number of shards does not count."""
-    if (difference := compare_facts(packed.dataset, current.dataset)) is not None:
+    if (difference := describe_changed_fact(packed.dataset, current.dataset)) is not None:
         return difference
     if len(packed.samples) != len(current.samples):
         return f"the data set has {len(current.samples)} samples, it had {len(packed.samples)}"
@@ -63,7 +73,7 @@ def describe_difference(packed: PackIndex, current: PackIndex) -> str | None:
     return None
 
 
-def compare_facts(packed: Mapping[str, Any], current: Mapping[str, Any]) -> str | None:
+def describe_changed_fact(packed: Mapping[str, Any], current: Mapping[str, Any]) -> str | None:
     """Says in which of the facts of :attr:`PackIndex.dataset` two data sets differ, or None."""
     for name in (*packed, *current):
         if packed.get(name) != current.get(name):
@@ -71,8 +81,8 @@ def compare_facts(packed: Mapping[str, Any], current: Mapping[str, Any]) -> str 
     return None
 
 
-def find_staleness(pack: Pack, dataset: SegmentationDataset) -> str | None:
-    """Compares a pack with the data set whose place it is to take.
+def find_staleness(pack: Pack, dataset: SegmentationDataset, *, root: str | None = None) -> str | None:
+    """Compares a pack with the data set whose place it is to take; no image is opened.
 
     Every file's size and time are compared, and the label of one sample is decoded again, which finds another
     mapping of class ids.
@@ -80,6 +90,7 @@ def find_staleness(pack: Pack, dataset: SegmentationDataset) -> str | None:
     Args:
         pack: Opened; at least one of its shards.
         dataset: Built from its files.
+        root: Its ``dataset_root``, as for :func:`describe_dataset`.
 
     Returns:
         What has changed since packing; None where nothing has.
@@ -87,7 +98,8 @@ def find_staleness(pack: Pack, dataset: SegmentationDataset) -> str | None:
     Raises:
         DataError: A file is missing, or the label that is decoded again is bad.
     """
-    difference = describe_difference(pack.index, describe_dataset(dataset, shards=pack.index.shards))
+    current = replace(pack.index, dataset=_facts_of(dataset), samples=_samples_of(dataset, root))
+    difference = describe_difference(pack.index, current)
     if difference is not None:
         return difference
     probe = pack.first_index
@@ -108,14 +120,6 @@ def pairs_of(pack: Pack, root: str) -> list[Pair]:
         Pair(os.path.join(root, one.image), None if one.label is None else os.path.join(root, one.label))
         for one in pack.index.samples
     ]
-
-
-def _names_from_common_folder(files: Sequence[Pair]) -> dict[str, str]:
-    """Names that stay the same when the whole data set moves."""
-    paths = {path for pair in files for path in (pair.image, pair.label) if path is not None}
-    absolute = {path: os.path.abspath(path) for path in paths}
-    root = os.path.commonpath([os.path.dirname(path) for path in absolute.values()])
-    return {path: PurePath(os.path.relpath(whole, root)).as_posix() for path, whole in absolute.items()}
 
 
 def _state_of(path: str) -> FileState:

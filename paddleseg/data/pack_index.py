@@ -51,7 +51,8 @@ class PackedFiles:
     """The files that a sample was decoded from; a sample of a test set has no label.
 
     Attributes:
-        image: Name of the image file, from the folder that all files of the data set have in common.
+        image: Name of the image file, from ``dataset_root``; where a data set has none, from the folder that
+            all of its files have in common.
         label: Name of the label file.
         image_state: State of the image file when it was packed.
         label_state: State of the label file.
@@ -72,12 +73,14 @@ class PackIndex:
             ``ignore_index``, ``img_channels``.
         label_type: How a class id is stored.
         shards: Files that the samples are spread over.
+        largest: Height of the highest image and width of the widest, by their headers.
         samples: In the order of the data set.
     """
 
     dataset: dict[str, Any]
     label_type: LabelType
     shards: int
+    largest: tuple[int, int]
     samples: tuple[PackedFiles, ...]
 
     def to_bytes(self) -> bytes:
@@ -137,7 +140,10 @@ def read_index(folder: Path) -> PackIndex:
             )
             for one in tree["samples"]
         )
-        index = PackIndex(dict(tree["dataset"]), tree["label_type"], int(tree["shards"]), samples)
+        height, width = map(int, tree["largest"])
+        index = PackIndex(
+            dict(tree["dataset"]), tree["label_type"], int(tree["shards"]), (height, width), samples
+        )
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path}: damaged: {_reason(error)}; pack the data set again") from error
     if not samples or index.shards < 1 or index.label_type not in ("uint8", "int32"):

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import itertools
 import os
 import shutil
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,11 +29,15 @@ from paddleseg.data.pack_index import (
     shard_file,
     shard_index_file,
 )
+from paddleseg.data.pack_lock import locked
 from paddleseg.data.transforms.sample import Sample
 from paddleseg.errors import DataError, OutputError, UsageError
 from paddleseg.files import bring_back, recover_folders, replace_file, replace_folder, write_whole
 
 __all__ = ["PackOptions", "build_pack"]
+
+_MOST_SHARDS = 512  # each takes an open file, of which a process commonly has 1024
+_Progress: TypeAlias = Callable[[Iterable[int]], Iterable[int]]
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,9 @@ class PackOptions:
         only_shards: Those to make here; None for all.
         workers: Processes that decode; 0 decodes in this one.
         worker_timeout: Seconds at one sample after which a process counts as hung.
-        overwrite: Whether an earlier pack of other files, or of the same ones, is replaced.
+        overwrite: Whether an earlier pack of other files, or of the same ones, is replaced. With
+            ``only_shards``, one of the same files keeps its other shards.
+        root: The data set's ``dataset_root``; None where it has none.
     """
 
     shards: int = 16
@@ -54,6 +59,7 @@ class PackOptions:
     workers: int = 0
     worker_timeout: float = 300.0
     overwrite: bool = False
+    root: str | None = None
 
 
 def build_pack(
@@ -61,7 +67,7 @@ def build_pack(
     target: Path,
     options: PackOptions,
     *,
-    progress: Callable[[Iterable[int]], Iterable[int]] = iter,
+    progress: _Progress = iter,
 ) -> int:
     """Packs a data set.
 
@@ -73,7 +79,7 @@ def build_pack(
         dataset: Without transforms.
         target: The folder to make; its parents are made too.
         options: The rest.
-        progress: Wraps the indices of the samples as they are packed.
+        progress: Wraps the indices of the samples; the next one is taken when the one before is written.
 
     Returns:
         Number of samples that were packed now; 0 where the pack was there already.
@@ -83,18 +89,37 @@ def build_pack(
         DataError: A file of the data set is bad.
         OutputError: The pack cannot be written.
     """
-    index = describe_dataset(dataset, shards=min(options.shards, len(dataset)))
+    if options.shards > _MOST_SHARDS:
+        raise UsageError(
+            f"--shards: got {options.shards}, expected at most {_MOST_SHARDS}: a process opens all of them"
+        )
+    shards = min(options.shards, len(dataset))
+    index = describe_dataset(dataset, shards=shards, root=options.root)
     wanted = _wanted_shards(index, options)
+    target = Path(os.path.realpath(target))  # a link to another disk stays a link
+    if os.path.ismount(target):  # nothing can be moved into its place
+        raise UsageError(f"{target}: is the root of a disk; choose a folder on it as --output")
+    with locked(target):
+        return _build(dataset, target, index, wanted, options, progress)
+
+
+def _build(
+    dataset: SegmentationDataset,
+    target: Path,
+    index: PackIndex,
+    wanted: Sequence[int],
+    options: PackOptions,
+    progress: _Progress,
+) -> int:
     counts: list[int] = []
 
-    def fill(folder: Path) -> None:
-        counts.append(_fill(folder, index, wanted, dataset, options, progress))
+    def fill(folder: Path, *, anew: bool = False) -> None:
+        counts.append(_fill(folder, index, wanted, dataset, options, progress, anew=anew))
 
-    target = Path(os.path.realpath(target))  # a link to another disk stays a link
     try:
         bring_back(target)
-        if _holds(target, index, overwrite=options.overwrite):
-            fill(target)
+        if _holds(target, index, options):
+            fill(target, anew=options.overwrite)
         else:
             replace_folder(target, fill, resume=True)
     except OSError as error:
@@ -114,16 +139,14 @@ def _wanted_shards(index: PackIndex, options: PackOptions) -> list[int]:
     return list(wanted)
 
 
-def _holds(target: Path, index: PackIndex, *, overwrite: bool) -> bool:
-    """Whether the target is a pack with this index, which may lack shards; refuses what must stay."""
-    if os.path.ismount(target):  # nothing can be moved into its place
-        raise UsageError(f"{target}: is the root of a disk; choose a folder on it as --output")
+def _holds(target: Path, index: PackIndex, options: PackOptions) -> bool:
+    """Whether the target is a pack with this index, to be added to; refuses what must stay."""
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
         return False
     if not (target / INDEX_FILE).is_file():
         raise UsageError(f"{target}: is there, and is no pack; choose another --output")
-    if overwrite:
-        return False
+    if options.overwrite:
+        return options.only_shards is not None and _index_in(target) == index
     try:
         packed = read_index(target)
     except DataError as error:
@@ -142,34 +165,23 @@ def _fill(
     wanted: Sequence[int],
     dataset: SegmentationDataset,
     options: PackOptions,
-    progress: Callable[[Iterable[int]], Iterable[int]],
+    progress: _Progress,
+    *,
+    anew: bool,
 ) -> int:
-    """Writes the index and the shards that are not there yet; returns the number of samples in them."""
-    with _locked(folder):
-        recover_folders(folder)  # parts of files that a killed process left
-        if _index_in(folder) != index:
-            _empty(folder)
-            write_whole(folder / INDEX_FILE, index.to_bytes())
-        missing = [shard for shard in wanted if not _is_whole(folder, index, shard)]
-        todo = [one for shard in missing for one in index.indices_of(shard)]
-        with contextlib.closing(_decode(dataset, iter(progress(todo)), index, options)) as decoded:
-            for shard in missing:
-                _write_shard(folder, index, shard, decoded)
-        return len(todo)
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Keeps a second process out; the lock goes with the process, however it ends."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UsageError(f"{folder}: another process is making this pack; wait for it") from error
-        yield
-    finally:
-        os.close(descriptor)
+    """Writes the index and shards, those that are there already only ``anew``; returns their samples."""
+    recover_folders(folder)  # parts of files that a killed process left
+    if _index_in(folder) != index:
+        _empty(folder)
+        write_whole(folder / INDEX_FILE, index.to_bytes())
+    missing = [shard for shard in wanted if anew or not _is_whole(folder, index, shard)]
+    todo = [one for shard in missing for one in index.indices_of(shard)]
+    with contextlib.closing(_decode(dataset, iter(todo), index, options)) as decoded:
+        written = zip(progress(todo), decoded, strict=True)
+        for shard in missing:
+            _write_shard(folder, index, shard, (one for _, one in written))
+        next(written, None)  # so that the progress ends too
+    return len(todo)
 
 
 def _index_in(folder: Path) -> PackIndex | None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, groupby
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +14,9 @@ from paddle import nn
 from tqdm import tqdm
 
 from paddleseg.data.datasets.base import SegmentationDataset
-from paddleseg.data.loader import EvalItem, make_eval_loader
+from paddleseg.data.loader import EvalItem, EvalLoader, make_eval_loader
 from paddleseg.engine.group import Group
+from paddleseg.engine.image_files import is_large
 from paddleseg.engine.model_function import as_predict
 from paddleseg.engine.pipeline import ahead
 from paddleseg.errors import DataError
@@ -95,7 +97,9 @@ def evaluate(
         model: Network; each of its layers is left in the mode it was in.
         dataset: Labelled images.
         options: Sliding window, scales, flips; the default is the whole image once.
-        num_workers: Processes that read images; 0 reads in a thread of this one.
+        num_workers: Processes that read images, whatever their size; 0 reads one image ahead in a thread of
+            this one, where the data set's transforms run then too, and images of more than 8 million pixels
+            when their turn comes.
         worker_timeout: Seconds at one image after which such a process counts as hung.
         with_boundary: Also boundary IoU.
         with_auc: Also the area under the ROC curve.
@@ -119,24 +123,43 @@ def evaluate(
     predict = as_predict(model)
     totals = _Totals(dataset, options, with_boundary=with_boundary, with_auc=with_auc)
     indices = range(group.rank, len(dataset), group.size)
-    loader = make_eval_loader(
-        dataset, num_workers=num_workers, indices=indices, worker_timeout=worker_timeout
-    )
+    items = _read(dataset, indices, num_workers=num_workers, worker_timeout=worker_timeout)
+    quiet = not (progress and group.is_main)
+    bar = tqdm(total=len(indices), desc="eval", unit="image", disable=quiet, leave=False)
     stopped = False
-    with evaluation_mode(model), contextlib.ExitStack() as stack:
-        items: Iterable[EvalItem] = loader
-        if not num_workers:  # worker processes read ahead anyway
-            items = stack.enter_context(contextlib.closing(ahead(loader, count=1)))
-        quiet = not (progress and group.is_main)
-        for item in tqdm(items, total=len(indices), desc="eval", unit="image", disable=quiet, leave=False):
+    with evaluation_mode(model), bar, contextlib.closing(items):
+        for item in items:
             prediction, scores = _infer(predict, item, options, with_scores=with_auc)
             result = totals.add(item, prediction, scores)
             if on_image is not None:
                 on_image(item, prediction, result)
+            bar.update()
             stopped = _stop(group, should_stop)
             if stopped:
                 break
+            del item, prediction, scores  # the next image may be large
     return totals.join(group, stopped)
+
+
+def _read(
+    dataset: SegmentationDataset, indices: Sequence[int], *, num_workers: int, worker_timeout: float
+) -> Generator[EvalItem, None, None]:
+    """The images in order, read before they are asked for where that is not too much to hold."""
+    if num_workers:  # they read ahead by themselves
+        yield from make_eval_loader(dataset, num_workers, indices, worker_timeout=worker_timeout)
+        return
+
+    def load(index: int) -> EvalLoader:
+        return make_eval_loader(dataset, indices=[index], worker_timeout=worker_timeout)
+
+    for large, some in groupby(indices, key=lambda index: is_large(Path(dataset.files[index].image))):
+        # One loader an image, because what reads several holds one until it has the next.
+        items = chain.from_iterable(map(load, some))
+        if large:
+            yield from items
+        else:
+            with contextlib.closing(ahead(items, count=1)) as reading:
+                yield from reading
 
 
 def _infer(
@@ -145,7 +168,7 @@ def _infer(
     """Class ids H×W and, if they are needed, the scores 1×C×H×W that they come from."""
     if not with_scores:
         return infer_labels(predict, item.image, options, item.undo), None
-    scores = undo_transforms(infer_logits(predict, item.image, options), item.undo)
+    scores = undo_transforms(infer_logits(predict, item.image[:], options), item.undo)
     return to_labels(scores), scores
 
 
@@ -193,11 +216,11 @@ class _Totals:
         self._matrix += matrix
         self._images.append(result)
         if self._boundary is not None:
-            self._boundary += boundary_areas(prediction, item.label, classes, ignore)
+            self._boundary += boundary_areas(prediction, _widened(item.label), classes, ignore)
         if self._histogram is not None:
             assert scores is not None
             probabilities = scores if self._options.is_augmented else softmax(scores)
-            self._histogram += score_histogram(probabilities[0], item.label, ignore)
+            self._histogram += score_histogram(probabilities[0], _widened(item.label), ignore)
         return result
 
     def join(self, group: Group, stopped: bool) -> Evaluation:
@@ -211,3 +234,8 @@ class _Totals:
         images = sorted(chain.from_iterable(group.gather(self._images)), key=lambda image: image.index)
         report = make_report(matrix, class_names=self._dataset.class_names, boundary=boundary, scores=scores)
         return Evaluation(report, matrix, images)
+
+
+def _widened(label: Labels) -> Labels:
+    """Class ids in a type that holds numbers beside them, such as "none of the classes"."""
+    return label.astype(np.int32, copy=False)

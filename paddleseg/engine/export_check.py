@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -13,8 +13,7 @@ from paddle import nn
 
 from paddleseg.build import build_dataset
 from paddleseg.config.config import Config
-from paddleseg.data.images import read_image
-from paddleseg.data.transforms import Compose, Sample
+from paddleseg.data.transforms import Compose
 from paddleseg.data.transforms.functional import to_batch_of_one
 from paddleseg.errors import ConfigError, PaddleSegError
 from paddleseg.inference import softmax
@@ -216,8 +215,7 @@ def first_pictures(config: Config, transforms: Compose) -> list[Floats]:
         raise ConfigError("there is no val_dataset")
     dataset: Any = build_dataset(config, "val")
     pictures = []
-    for pair in dataset.files[:_PICTURES]:
-        pixels = read_image(pair.image, dataset.img_channels)
-        sample = transforms(Sample(pixels, image_path=pair.image), np.random.default_rng(0))
+    for index in range(min(_PICTURES, len(dataset))):
+        sample = transforms(replace(dataset.load(index), label=None), np.random.default_rng(0))
         pictures.append(to_batch_of_one(sample.image)[0])
     return pictures

@@ -122,7 +122,8 @@ def _pieces(tensors: Iterable[paddle.Tensor]) -> Iterator[list[paddle.Tensor]]:
     by_type: dict[object, list[paddle.Tensor]] = {}
     rooms: dict[object, int] = {}
     for tensor in tensors:
-        flat, kind = tensor.flatten(), tensor.dtype  # flatten gives a view of what is contiguous
+        # Views of what is contiguous; of a tensor without axes, flatten gives a copy.
+        flat, kind = tensor.flatten() if tensor.ndim else tensor.unsqueeze(0), tensor.dtype
         start = 0
         while start < flat.size:
             room = rooms.get(kind) or _MESSAGE_VALUES

@@ -1,7 +1,8 @@
-"""The images that a user names, and the names of their results."""
+"""The images that a user names, the names of their results, and which of them are large."""
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import itertools
 from collections import Counter
@@ -9,11 +10,19 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+
+from paddleseg.engine.pictures import LARGE
 from paddleseg.errors import UsageError
 
-__all__ = ["ImageFile", "find_images"]
+__all__ = ["ImageFile", "find_images", "is_large"]
 
 _IMAGE_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+_HEADERS = (PngImageFile, JpegImageFile, TiffImageFile, BmpImageFile, WebPImageFile)
 _LIST_SUFFIXES = {".txt", ".lst", ".list", ".csv"}
 
 
@@ -63,6 +72,18 @@ def find_images(image_path: str, *, separator: str = " ") -> list[ImageFile]:
             f"({', '.join(sorted(_IMAGE_SUFFIXES))}), a .txt list with one image a line, or a glob"
         )
     return list(_named(dict.fromkeys(files), root))
+
+
+def is_large(path: Path) -> bool:
+    """Whether an image has more than 8 million pixels, so that none other should be held beside it.
+
+    Reads the header alone; False where none is found, which is for the decoder to report.
+    """
+    for kind in _HEADERS:
+        # Not Image.open, which refuses large images and warns of them.
+        with contextlib.suppress(Exception), kind(str(path)) as header:
+            return header.width * header.height > LARGE
+    return False
 
 
 def _lines(path: Path) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
@@ -17,7 +18,7 @@ from paddleseg.files import replace_file, write_whole
 from paddleseg.inference import Labels
 from paddleseg.visualise import overlay, palette_png_of, png_of
 
-__all__ = ["LARGE", "PredictionFolders", "pictures_of", "write_pictures"]
+__all__ = ["LARGE", "PredictionFolders", "all_or_none", "pictures_of", "write_pictures"]
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -66,10 +67,23 @@ def pictures_of(
     }
 
 
+@contextlib.contextmanager
+def all_or_none() -> Iterator[list[Path]]:
+    """Gives a list for the files that are written; those in it go again when one after them fails."""
+    written: list[Path] = []
+    try:
+        yield written
+    except BaseException:
+        for file in written:
+            with contextlib.suppress(OSError):
+                file.unlink(missing_ok=True)
+        raise
+
+
 def write_pictures(
     pixels: Bytes, label: Labels, palette: Bytes, folders: PredictionFolders, *, name: str
-) -> None:
-    """Writes the three pictures of an image.
+) -> list[Path]:
+    """Writes the three pictures of an image, or none of them.
 
     Args:
         pixels: H×W×C.
@@ -78,25 +92,41 @@ def write_pictures(
         folders: Where the pictures go.
         name: Their relative path, without the suffix.
 
+    Returns:
+        The files.
+
     Raises:
         OutputError: One cannot be written.
     """
+    with all_or_none() as written:
+        if label.size <= LARGE:
+            for folder, data in pictures_of(pixels, label, palette, folders).items():
+                write_whole(folder / f"{name}.png", data)
+                written.append(folder / f"{name}.png")
+        else:
+            for file in _write_one_by_one(pixels, label, palette, folders, name):
+                written.append(file)
+    return written
+
+
+def _write_one_by_one(
+    pixels: Bytes, label: Labels, palette: Bytes, folders: PredictionFolders, name: str
+) -> Iterator[Path]:
+    """The three pictures, each written before the next is made; yields each when it is there."""
     label_file, pseudo_file, added_file = (
         folder / f"{name}.png" for folder in (folders.label, folders.pseudo_color, folders.added)
     )
-    if label.size <= LARGE:
-        # All three before the first is written: an image has all of its pictures or none.
-        for folder, data in pictures_of(pixels, label, palette, folders).items():
-            write_whole(folder / f"{name}.png", data)
-        return
     assert pixels.shape[:2] == label.shape, "a label lies over its image"
     write_whole(label_file, png_of(label))
+    yield label_file
     write_whole(pseudo_file, palette_png_of(label, palette))
+    yield pseudo_file
     blocks = (
         overlay(pixels[top : top + _ROWS_AT_ONCE], label[top : top + _ROWS_AT_ONCE], palette)
         for top in range(0, len(label), _ROWS_AT_ONCE)
     )
     replace_file(added_file, partial(_write_png, size=label.shape, blocks=blocks))
+    yield added_file
 
 
 def _write_png(path: Path, *, size: tuple[int, int], blocks: Iterable[Bytes]) -> None:

@@ -37,6 +37,8 @@ def ahead(items: Iterable[Item], *, count: int) -> Generator[Item, None, None]:
 class Behind:
     """Runs calls in threads, a bounded number at a time; an error is raised by a later call or at the end.
 
+    Calls that wait are dropped when one has failed; whatever else ends the ``with`` block, they are made.
+
     Args:
         workers: Threads; with one, the calls keep their order.
     """
@@ -53,19 +55,23 @@ class Behind:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            # What was done until Ctrl-C is not lost.
-            if kind is None or issubclass(kind, KeyboardInterrupt):
-                self.wait()
+            # What was done until an error or Ctrl-C is not lost. A call that failed raises its error again.
+            self.wait()
         finally:
             self._pool.shutdown(cancel_futures=True)
 
     def call(self, function: Callable[..., object], *arguments: object) -> None:
         """Has a function called soon; waits where too many calls wait already."""
         while len(self._waiting) >= self._limit:
-            self._waiting.popleft().result()
+            self._finish_first()
         self._waiting.append(self._pool.submit(function, *arguments))
 
     def wait(self) -> None:
         """Waits until no call is left."""
         while self._waiting:
-            self._waiting.popleft().result()
+            self._finish_first()
+
+    def _finish_first(self) -> None:
+        # It stays where it is until it has succeeded.
+        self._waiting[0].result()
+        self._waiting.popleft()

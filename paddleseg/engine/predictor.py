@@ -5,28 +5,21 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL.BmpImagePlugin import BmpImageFile
-from PIL.JpegImagePlugin import JpegImageFile
-from PIL.PngImagePlugin import PngImageFile
-from PIL.TiffImagePlugin import TiffImageFile
-from PIL.WebPImagePlugin import WebPImageFile
 from tqdm import tqdm
 
+from paddleseg.data.image_parts import ImageParts
 from paddleseg.data.images import read_pixels
 from paddleseg.data.transforms import Compose, Sample, Undo, refuse_training_transforms
-from paddleseg.data.transforms.functional import normalize, normalize_bytes, to_batch_of_one
-from paddleseg.data.transforms.sample import ByteImage, PixelArray
-from paddleseg.engine.image_files import ImageFile, find_images
-from paddleseg.engine.pictures import LARGE, PredictionFolders, pictures_of, write_pictures
+from paddleseg.engine.image_files import ImageFile, find_images, is_large
+from paddleseg.engine.pictures import PredictionFolders, pictures_of, write_pictures
 from paddleseg.engine.pipeline import Behind, ahead
 from paddleseg.errors import ConfigError, DataError
-from paddleseg.inference import Floats, ImageSource, InferenceOptions, Labels, Predict, infer_labels
+from paddleseg.inference import ImageSource, InferenceOptions, Labels, Predict, infer_labels
 from paddleseg.log import get_logger
 from paddleseg.runtime import available_cores
 
@@ -45,7 +38,6 @@ __all__ = [
 ]
 
 _MOST_WRITERS = 4
-_HEADERS = (PngImageFile, JpegImageFile, TiffImageFile, BmpImageFile, WebPImageFile)
 _logger = get_logger(__name__)
 
 
@@ -115,8 +107,9 @@ def predict_images(
 ) -> list[ImageFile]:
     """Writes three pictures for each image; an image that cannot be read is reported and the rest go on.
 
-    One thread reads and prepares the next image while the model has this one, others write. Images of more
-    than 8 million pixels go alone.
+    One thread reads and prepares the next image while the model has this one, others write. An image of more
+    than 8 million pixels is read when all before it is written, and the image after it meanwhile if it is not
+    as large.
 
     Args:
         label_of: From what ``prepare`` gives to class ids H×W.
@@ -136,7 +129,7 @@ def predict_images(
         WeightsError: The model's output is not numbers.
     """
     run = _Run(folders, img_channels, palette, prepare or (lambda sample: sample))
-    # A large image is read when all before it is done, and nothing is read meanwhile.
+    # A large image is read when all before it is done.
     reading = ahead(_read_all(run, images), count=1)
     with contextlib.closing(reading), Behind(workers=min(_MOST_WRITERS, available_cores())) as writing:
         bar = tqdm(reading, total=len(images), desc="predict", unit="image", disable=not progress)
@@ -153,7 +146,7 @@ def predict_images(
 def _read_all(run: _Run, images: Sequence[ImageFile]) -> Iterator[tuple[ImageFile, _Read | None]]:
     """Each image, read where it did not fail and is not large."""
     for file in images:
-        yield file, None if _is_large(file) else run.read(file)
+        yield file, None if is_large(file.path) else run.read(file)
 
 
 def _predict_alone(run: _Run, file: ImageFile, label_of: Callable[[Any], Labels]) -> None:
@@ -162,15 +155,6 @@ def _predict_alone(run: _Run, file: ImageFile, label_of: Callable[[Any], Labels]
         with run.skipping(file):
             label = label_of(read.prepared)
             run.write(file, read.pixels, label)
-
-
-def _is_large(file: ImageFile) -> bool:
-    """Reads the header alone; False where none is found, which is for the decoder to report."""
-    for kind in _HEADERS:
-        # Not Image.open, which refuses large images and warns of them.
-        with contextlib.suppress(Exception), kind(str(file.path)) as header:
-            return header.width * header.height > LARGE
-    return False
 
 
 def predict_label(
@@ -244,32 +228,5 @@ def preprocess(
     steps, last = transforms.split_normalize()
     # The generator is what the signature of transforms asks for; evaluation draws no random numbers.
     sample = steps(image, np.random.default_rng(0))
-    if last is None:
-        finish: Callable[[PixelArray], Floats] = to_batch_of_one
-    else:
-        last.check(sample)
-        finish = partial(_normalised, mean=last.mean, std=last.std)
-    return (_Parts(sample.image, finish) if in_parts else finish(sample.image)), sample.undo
-
-
-class _Parts:
-    """An image as 1×C×H×W, whose parts are made when they are asked for."""
-
-    def __init__(self, pixels: PixelArray, finish: Callable[[PixelArray], Floats]) -> None:
-        self._pixels, self._finish = pixels, finish
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        height, width, channels = self._pixels.shape
-        return 1, channels, height, width
-
-    def __getitem__(self, part: slice | tuple[slice, ...]) -> Floats:
-        """The part; the first two axes are always whole."""
-        places = part if isinstance(part, tuple) else (part,)
-        return self._finish(self._pixels[places[2:]])
-
-
-def _normalised(image: PixelArray, *, mean: Sequence[float], std: Sequence[float]) -> Floats:
-    if image.dtype == np.uint8:
-        return normalize_bytes(cast(ByteImage, image)[np.newaxis], mean, std)
-    return to_batch_of_one(normalize(image, mean, std))
+    parts = ImageParts.of(sample, last)
+    return (parts if in_parts else parts[:]), sample.undo

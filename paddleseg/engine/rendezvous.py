@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import socket
+import stat
 import threading
 import time
 from collections.abc import Callable
@@ -71,10 +72,13 @@ def _send_at_once(port: int) -> None:
     """
     descriptors = os.listdir("/proc/self/fd") if os.path.isdir("/proc/self/fd") else []
     for descriptor in map(int, descriptors):
-        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as connection:
-            internet = connection.family in (socket.AF_INET, socket.AF_INET6)
-            if internet and connection.getpeername()[1] == port:
-                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with contextlib.suppress(OSError):
+            if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+                continue  # socket.socket would refuse the duplicate and leave it open
+            with socket.socket(fileno=os.dup(descriptor)) as connection:
+                internet = connection.family in (socket.AF_INET, socket.AF_INET6)
+                if internet and connection.getpeername()[1] == port:
+                    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def _leave_with_launcher(launcher_has_ended: Callable[[], bool], met: threading.Event) -> None:

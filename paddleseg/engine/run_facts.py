@@ -14,7 +14,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import Enum
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -22,7 +22,7 @@ import numpy as np
 import paddle
 
 from paddleseg.config.config import Config
-from paddleseg.data.datasets.base import Pair, SegmentationDataset
+from paddleseg.data.datasets.base import Pair, SegmentationDataset, relative_names
 from paddleseg.engine.batching import BatchPlan
 from paddleseg.errors import CheckpointError
 from paddleseg.log import get_logger
@@ -135,10 +135,9 @@ def run_facts(
 
 def _fingerprint(files: Sequence[Pair]) -> dict[str, Any]:
     """Number and names of samples, which stay the same when the whole data set moves."""
-    names = [name for pair in files for name in (pair.image, pair.label) if name is not None]
-    root = os.path.commonpath([os.path.dirname(os.path.abspath(name)) for name in names])
-    relative = "\0".join(PurePath(os.path.relpath(name, root)).as_posix() for name in names)
-    digest = hashlib.sha256(relative.encode("utf-8", "surrogateescape"))
+    names = relative_names(files)
+    listed = [names[path] for pair in files for path in (pair.image, pair.label) if path is not None]
+    digest = hashlib.sha256("\0".join(listed).encode("utf-8", "surrogateescape"))
     return {"count": len(files), "sha256": digest.hexdigest()}
 
 

@@ -243,7 +243,7 @@ def _make_network(config: Config, options: TrainOptions, group: Group, resume: C
     precision = Precision(settings.precision, settings.amp_level)
     optimizer = build_optimizer(config, model)
     sync = GradientSync(
-        paddle.jit.to_static(model) if settings.to_static_training else model,
+        paddle.jit.to_static(model, full_graph=True) if settings.to_static_training else model,
         group,
         overlap="gpu" in paddle.get_device(),
     )

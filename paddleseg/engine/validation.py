@@ -33,7 +33,8 @@ class Validation:
         model: Network in training.
         dataset: The validation set.
         writers: Those that take pictures get some.
-        num_workers: Processes that read images; 0 reads in this one.
+        num_workers: Processes that read images; 0 reads in a thread of this one, where the data set's
+            transforms run then too.
         group: The processes that share the images among them.
         interrupts: Where signals are told.
 

@@ -18,6 +18,8 @@ from paddleseg.inference.winners import ROWS_AT_ONCE, new_labels, pick
 __all__ = ["enlarge", "enlarged_labels"]
 
 _COLUMNS_AT_ONCE = 128
+# Above any logit. A product with an infinite one would be NaN where its weight is 0.
+_MOST = 2.0**100
 
 
 def enlarge(logits: Floats, size: tuple[int, int], *, align_corners: bool) -> Floats:
@@ -68,6 +70,7 @@ def _row_blocks(logits: Floats, size: tuple[int, int], align_corners: bool) -> I
         align_corners: As in :func:`enlarge`.
     """
     classes, height, width = logits.shape
+    logits = logits.clip(-_MOST, _MOST)
     upper, lower, share = _neighbours(height, size[0], align_corners)
     column_blocks = list(_column_blocks(width, size[1], align_corners))
     buffer = np.empty((classes * min(ROWS_AT_ONCE, size[0]), size[1]), dtype=np.float32)

@@ -34,7 +34,11 @@ class LabelPredict(Protocol):
         """N×C×H×W → N×K×H×W logits."""
 
     def labels(self, images: Floats, /) -> Labels:
-        """N×C×H×W → N×H×W class ids, those of the highest logits."""
+        """N×C×H×W → N×H×W class ids, those of the highest logits.
+
+        Raises:
+            ValueError: The logits are not N×K×H×W with the N, H and W of the input.
+        """
 
 
 class UndoStep(Protocol):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -12,7 +12,7 @@ from paddleseg.inference.options import InferenceOptions
 from paddleseg.inference.values import Floats, ImageSource, Labels, Predict
 from paddleseg.inference.winners import new_labels, pick
 
-__all__ = ["checked", "slide_labels", "slide_scores"]
+__all__ = ["check_shape", "checked", "slide_labels", "slide_scores"]
 
 
 def slide_scores(predict: Predict, image: Floats, options: InferenceOptions) -> Floats:
@@ -125,12 +125,25 @@ def checked(predict: Predict, image: Floats) -> Floats:
         ValueError: Its output is not N×K×H×W with the N, H and W of the input.
     """
     logits = predict(image)
-    if logits.ndim != 4 or len(logits) != len(image) or logits.shape[2:] != image.shape[2:]:
+    check_shape(logits.shape, image.shape)
+    return logits
+
+
+def check_shape(found: Sequence[int], given: Sequence[int]) -> None:
+    """Refuses a shape of logits that does not belong to the input.
+
+    Args:
+        found: Of the logits.
+        given: Of the input, N×C×H×W.
+
+    Raises:
+        ValueError: It is not N×K×H×W with the N, H and W of the input.
+    """
+    if len(found) != 4 or found[0] != given[0] or tuple(found[2:]) != tuple(given[2:]):
         raise ValueError(
-            f"the model returned shape {logits.shape} for an input of {image.shape}: expected N×classes×H×W "
+            f"the model returned shape {tuple(found)} for an input of {tuple(given)}: expected N×classes×H×W "
             "with the N, H and W of the input"
         )
-    return logits
 
 
 def _grid(image: ImageSource, options: InferenceOptions) -> tuple[list[slice], list[slice]]:

@@ -55,9 +55,14 @@ def cpu_cross_entropy(logits: Tensor, labels: Tensor, *, ignore_index: int) -> T
 
 
 class _CrossEntropy(PyLayer):
-    """Gradient of the logits: (softmax − one-hot) · gradient of the loss, 0 at ignored pixels."""
+    """Gradient of the logits: (softmax − one-hot) · gradient of the loss, 0 at ignored pixels.
+
+    A second backward over one graph (``retain_graph=True``) crashes, with any PyLayer of Paddle 3.3.1.
+    Losses that are not finite are the training's to report: NumPy's warnings would not name their cause.
+    """
 
     @staticmethod
+    @np.errstate(invalid="ignore", over="ignore")
     def forward(ctx: Any, logits: Tensor, classes: Integers, valid: npt.NDArray[np.bool_]) -> Tensor:
         scores = _flat(logits)
         classes, valid = classes.reshape(len(scores), -1), valid.reshape(len(scores), -1)
@@ -77,6 +82,7 @@ class _CrossEntropy(PyLayer):
         return loss
 
     @staticmethod
+    @np.errstate(invalid="ignore", over="ignore")
     def backward(ctx: Any, slope: Tensor) -> Tensor:
         (logits,) = ctx.saved_tensor()
         gradient = paddle.empty_like(logits)

@@ -14,8 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import paddle
-from paddle import _C_ops, nn
-from paddle.base.framework import default_main_program
+from paddle import nn
 from paddle.nn.clip import GradientClipBase
 from paddle.optimizer import Optimizer
 from paddle.regularizer import L2Decay
@@ -209,40 +208,7 @@ class _StableKeys(Optimizer):
 
 
 class _Momentum(_StableKeys, paddle.optimizer.Momentum):
-    """Paddle's Momentum with stable keys, in one operator for all parameters.
-
-    The values are those of one operator for each, bit by bit. On a GPU that is a few launches instead of
-    hundreds; on a CPU, where memory decides, it takes the same time. Paddle's own ``use_multi_tensor`` gives
-    gradients to wrong parameters where one has none.
-    """
-
-    def _create_optimization_pass(self, parameters_and_grads: Any, param_group_idx: int = 0) -> Any:
-        pairs = [(value, slope) for value, slope in parameters_and_grads if not value.stop_gradient]
-        if not pairs or any(value.dtype != paddle.float32 or not slope.is_dense() for value, slope in pairs):
-            return super()._create_optimization_pass(parameters_and_grads, param_group_idx)
-        self._create_global_learning_rate()
-        parameters = [value for value, _ in pairs]
-        self._create_accumulators(default_main_program().global_block(), parameters)
-        decays = [0.0 if value.regularizer is None else value.regularizer._coeff for value in parameters]
-        _C_ops.merged_momentum_(
-            parameters,
-            [slope for _, slope in pairs],
-            [self._get_accumulator_master(self._velocity_acc_str, value) for value in parameters],
-            self._learning_rates(parameters),
-            None,  # type: ignore[arg-type]  # master weights: there are none in float32
-            self._momentum,
-            self._use_nesterov,
-            ["l2_decay" if decay else "" for decay in decays],
-            decays,
-            False,
-            self._rescale_grad,
-        )
-        return []
-
-    def _learning_rates(self, parameters: Sequence[paddle.Tensor]) -> list[paddle.Tensor]:
-        factors = [value.optimize_attr["learning_rate"] for value in parameters]
-        rates = {factor: self._global_learning_rate() * factor for factor in set(factors)}
-        return [rates[factor] for factor in factors]
+    """Paddle's Momentum with stable keys."""
 
 
 class _AdamW(_StableKeys, paddle.optimizer.AdamW):

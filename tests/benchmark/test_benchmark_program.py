@@ -13,9 +13,9 @@ import pytest
 
 from benchmark.cases import CASES, Point, Task, tasks_of
 from benchmark.figures import Figures, Measurement
-from benchmark.machine import copy_bandwidth, peer_revision
+from benchmark.machine import copy_bandwidth, describe_revision, peer_revision
 from benchmark.plots import make_plots
-from benchmark.processes import ProcessError, run_process
+from benchmark.processes import ask_process
 from benchmark.program import main
 from benchmark.systems import SETTINGS, environments, list_systems
 from benchmark.tables import make_tables
@@ -46,12 +46,41 @@ def cells(table: str, system: str) -> list[str]:
 def test_ratios_rates_and_spreads_are_those_worked_out_by_hand() -> None:
     table = make_tables(MACHINE, [measured()])
     # 50 GFLOP in 4 s = 12.5 GFLOP/s, 12.5% of 100; results 4.0 and 4.4 differ by 0.4 / 4.4 = 0.0909
-    shipped = ["a network", "peer as shipped", "step: 4.00 s", "3.00 s – 5.00 s", "1.00", "–", "12", "12%"]
+    shipped = [
+        "a network",
+        "peer as shipped",
+        "step: 4.00 s",
+        "3.00 s – 5.00 s",
+        "1.00",
+        "–",
+        "12",
+        "12%",
+        "–",
+    ]
     assert cells(table, "peer as shipped") == [*shipped, "200", "500", "9.1e-02"]
-    own = ["", "ours", "step: 1.00 s", "1.00 s – 1.00 s", "4.00", "–", "50", "50%", "110", "300", "0.0e+00"]
+    own = [
+        "",
+        "ours",
+        "step: 1.00 s",
+        "1.00 s – 1.00 s",
+        "4.00",
+        "–",
+        "50",
+        "50%",
+        "–",
+        "110",
+        "300",
+        "0.0e+00",
+    ]
     assert cells(table, "ours") == own
     assert cells(table, "PyTorch")[2] == "failed: ValueError: no / such thing"
     assert "peer: peer def" in table
+    # 5 GB in 1 s are half of 10 GB/s
+    half = Measurement(
+        Task("loss", "a loss", "loss", "call", least_bytes=5e9), None, [Figures("ours", [[1.0]])]
+    )
+    assert cells(make_tables(MACHINE, [half]), "ours")[6:9] == ["–", "–", "50%"]
+    assert half.as_dict()["systems"][0]["gigabytes_per_second"] == 5.0
     entry = measured().as_dict()["systems"][0]
     assert (entry["seconds"], entry["gflops"]) == ({"median": 4.0, "min": 3.0, "max": 5.0}, 12.5)
     assert entry["times_as_fast_as_same_settings"] is None
@@ -83,6 +112,18 @@ def test_attention_s_operations_are_those_of_a_count_by_hand() -> None:
     assert task.flops == 3 * forward
 
 
+def test_least_bytes_are_those_of_a_count_by_hand() -> None:
+    least = {case: tasks_of(case, short=True)[0].least_bytes for case in CASES}
+    # Two float32 logits of 2×19×64×64, read forward and backward, and gradients; labels of 8 bytes once.
+    assert least["loss"] == 2 * 3 * 4 * 2 * 19 * 64 * 64 + 8 * 2 * 64 * 64
+    assert least["confusion"] == 64 * 128 * (1 + 4)  # a byte predicted, an int32 true
+    # 600: windows of 512 at 0 and 88, two by two; 19 float32 scores a pixel written and read; the picture's
+    # three bytes and a label's byte.
+    assert least["windows"] == 2 * 4 * 19 * 4 * 512 * 512 + 4 * 600 * 600
+    assert least["reader"] == 2 * 4 * 33 * 33  # three bytes a pixel and a label's, read and written
+    assert least["step"] is None
+
+
 def test_as_shipped_has_none_of_the_settings_and_same_settings_all(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in SETTINGS:
         monkeypatch.setenv(name, "7")
@@ -93,8 +134,18 @@ def test_as_shipped_has_none_of_the_settings_and_same_settings_all(monkeypatch: 
     assert shipped["OTHER"] == "kept"
 
 
+def test_ours_has_the_same_settings_as_the_tuned_peer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    systems = {one.name: one for one in list_systems(peer=ROOT, torch_python=None, threads=1)}
+    reading, ranks = tasks_of("reader", short=True)[0], tasks_of("scaling", short=True)[0]
+    for name in ("peer, same settings", "ours", "ours, from a pack"):
+        assert systems[name].environment_for(reading)["OMP_NUM_THREADS"] == "1"
+    assert "OMP_NUM_THREADS" not in systems["ours"].environment_for(ranks)  # which share the cores
+    assert "OMP_NUM_THREADS" not in systems["peer as shipped"].environment_for(reading)
+
+
 def test_a_system_adds_its_parameters_and_leaves_out_what_it_cannot_do() -> None:
-    systems = list_systems(peer=ROOT, torch_python="python", threads=3, cpu_kernels=True)
+    systems = list_systems(peer=ROOT, torch_python="python", threads=3)
     reading = Task("reader", "r", "reader", "sample", {"data": "d", "pack": "p"})
     alone = Task("windows", "w", "windows", "image", own_only=True)
     able = [one.name for one in systems if one.does(reading)]
@@ -107,11 +158,53 @@ def test_a_system_adds_its_parameters_and_leaves_out_what_it_cannot_do() -> None
     assert json.loads(torch.command_for(reading, {})[-1]) == {"threads": 3}
 
 
-def test_a_process_that_hangs_or_fails_is_ended_with_its_message() -> None:
-    with pytest.raises(ProcessError, match="more than 1 seconds"):
-        run_process([sys.executable, "-c", "import time; time.sleep(60)"], limit=1)
-    with pytest.raises(ProcessError, match=r"(?s)status 3.*no such network"):
-        run_process([sys.executable, "-c", "import sys; sys.stderr.write('no such network'); sys.exit(3)"])
+def test_changed_files_mark_the_revision(tmp_path: Path) -> None:
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b"]
+    (tmp_path / "file").write_text("1")
+    for command in (["init", "-q"], ["add", "file"], ["commit", "-q", "-m", "one"]):
+        subprocess.run([*git, *command], check=True)
+    clean = describe_revision(tmp_path)
+    assert clean is not None
+    assert not clean.endswith("-dirty")
+    (tmp_path / "file").write_text("2")
+    assert describe_revision(tmp_path) == peer_revision(tmp_path) == f"{clean}-dirty"
+
+
+def without(monkeypatch: pytest.MonkeyPatch, *missing: str) -> None:
+    """Some packages are not installed; the others are."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name in missing else name)
+
+
+def test_inference_without_its_exporter_is_refused_or_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    measured_cases: list[str] = []
+    monkeypatch.setattr("benchmark.program._measure_machine", lambda *_: MACHINE)
+    monkeypatch.setattr("benchmark.program._measure_case", lambda case, *_: measured_cases.append(case) or [])
+    without(monkeypatch, "paddle2onnx")
+    assert main(["--cases", "loss,inference", "--output", str(tmp_path)]) == 2
+    assert "--cases inference: it exports its network with paddle2onnx" in capsys.readouterr().err
+    assert measured_cases == []
+    assert main(["--cases", "all", "--output", str(tmp_path)]) == 0
+    assert measured_cases == list(CASES)
+    assert "inference is left out" in capsys.readouterr().err
+
+
+def test_an_engine_that_is_not_installed_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wanted: list[list[str]] = []
+
+    def keep(case: str, args: Any, threads: int) -> list[Any]:
+        wanted.append(args.engines)
+        return []
+
+    monkeypatch.setattr("benchmark.program._measure_machine", lambda *_: MACHINE)
+    monkeypatch.setattr("benchmark.program._measure_case", keep)
+    without(monkeypatch, "openvino")
+    assert main(["--cases", "inference", "--output", str(tmp_path)]) == 0
+    assert wanted == [["paddle", "onnxruntime"]]
+    assert "inference with openvino is left out: it is not installed" in capsys.readouterr().err
 
 
 def test_copying_counts_what_is_read_and_written(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,7 +270,7 @@ def test_a_short_run_leaves_json_table_and_plots(tmp_path: Path) -> None:
 
 def run_peer_task(task: str, parameters: dict[str, Any]) -> dict[str, Any]:
     program = str(ROOT / "benchmark/peer_tasks.py")
-    return run_process([sys.executable, program, task, json.dumps(parameters)])
+    return ask_process([sys.executable, program, task, json.dumps(parameters)])
 
 
 @pytest.mark.slow

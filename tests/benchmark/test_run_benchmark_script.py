@@ -18,7 +18,9 @@ STAND_IN = """#!/usr/bin/env bash
 printf '%s\\n' "$*" >> "$CALLS"
 [[ "$*" == *paddle.device* ]] && exit 1
 for i in $(seq "$LINES_WANTED"); do
-    echo "iter: $i/20, loss: 1.0, ips: $((i > 10 ? 4 : 100)).0000 samples/sec"
+    printf '%s [INFO]\t[TRAIN] epoch: 1, iter: %d/20, loss: 1.0000, lr: 0.010000, ' now "$i"
+    printf 'batch_cost: 0.5000, reader_cost: 0.00100, ips: %d.0000 samples/sec | ETA 00:01:00\n' \\
+        "$((i > 10 ? 4 : 100))"
 done
 exit "$STATUS"
 """
@@ -56,9 +58,16 @@ def test_several_processes_count_all_samples_and_few_steps_the_last(tmp_path: Pa
     config = str(ROOT / "configs/ccnet/ccnet_resnet18_os8_camvid_240x180.yml")
     done = run(tmp_path, "mp", "2", "fp32", "5", config, "0", lines=5)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout.splitlines()[-1])["FINAL_RESULT"] == 200.0  # 100 in each of two
+    assert json.loads(done.stdout.splitlines()[-1])["FINAL_RESULT"] == 100.0  # train.py counts both
     assert "-m paddle.distributed.launch" in (tmp_path / "calls").read_text()
     assert "--nproc_per_node 2" in (tmp_path / "calls").read_text()
+
+
+def test_a_log_without_a_speed_is_no_success(tmp_path: Path) -> None:
+    done = run(tmp_path, "sp", "2", "fp32", "5", "ccnet_resnet18_os8_camvid_240x180", "0", lines=0)
+    assert done.returncode == 1
+    assert "no line with 'ips:'" in done.stderr
+    assert done.stdout.splitlines() == ["ccnet_resnet18_os8_camvid_240x180_bs2_fp32, FAIL"]
 
 
 def test_a_training_that_fails_says_so(tmp_path: Path) -> None:

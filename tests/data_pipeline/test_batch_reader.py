@@ -177,6 +177,46 @@ def test_too_many_in_a_row(make_pairs, workers: int) -> None:
     ] == [f"{number:03d}.png" for number in range(2, 12)]
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize(
+    ("stride", "bad", "wanted", "got"),
+    [
+        (2, [0], 0, 2),
+        (2, [24, 26], 24, 0),  # round the end, which is no multiple: the next but one of 26 is not 1
+        (2, [25], 25, 1),
+        (13, [0], 0, 13),
+        (13, [13, 26], 13, 0),
+        (13, [14], 14, 1),
+    ],
+)
+def test_a_process_with_some_samples_replaces_by_its_own(
+    make_pairs, monkeypatch, workers: int, stride: int, bad: list[int], wanted: int, got: int
+) -> None:
+    """A stand-in for a pack of which a process has opened its own shards alone."""
+    root = make_pairs(27)
+    spoil(root, *bad)
+    dataset = open_train(root, [])
+    load = dataset.load
+
+    def own(index: int) -> Sample:
+        assert index % stride == wanted % stride, "of another process"
+        return load(index)
+
+    monkeypatch.setattr(dataset, "load", own)
+    reader = BatchReader(dataset, note, num_workers=workers, worker_timeout=20, skip_bad=True, stride=stride)
+    assert indices(reader.read(keys_of([wanted]))) == [[got]]
+
+
+def test_all_that_a_process_has_is_bad(make_pairs) -> None:
+    root = make_pairs(27)
+    spoil(root, 1, 14)
+    reader = BatchReader(
+        open_train(root, []), note, num_workers=0, worker_timeout=20, skip_bad=True, stride=13
+    )
+    with pytest.raises(DataError, match=r"2 samples in a row are bad.*\n.*014\.png.*\n.*001\.png"):
+        next(reader.read(keys_of([14])))
+
+
 def test_all_of_a_small_data_set_is_bad(make_pairs) -> None:
     root = make_pairs(3)
     spoil(root, 0, 1, 2)

@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from paddleseg.data.datasets import Dataset, SampleKey
-from paddleseg.data.loader import make_eval_loader, make_train_loader, normalize_on_device
+from paddleseg.data.loader import BatchNormalize, make_eval_loader, make_train_loader
 from paddleseg.data.sampler import TrainBatchSampler
 from paddleseg.data.transforms import (
     LimitLong,
@@ -74,29 +74,58 @@ def test_batches_are_the_samples_of_the_sampler(make_pairs) -> None:
             assert (labels[place] == sample.label).all()
 
 
-def test_bytes_are_normalised_the_same_on_any_device() -> None:
+NORMALIZATIONS = [Normalize(), Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])]
+
+
+def all_bytes() -> np.ndarray:
     pixels = np.random.default_rng(0).integers(0, 256, (2, 9, 30, 3)).astype(np.uint8)
     pixels[0].flat[:256] = np.arange(256)
-    for normalize in (Normalize(), Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])):
-        wanted = normalize_bytes(pixels, normalize.mean, normalize.std)
-        got = normalize_on_device(pixels, normalize)
-        assert got.dtype == paddle.float32
-        np.testing.assert_allclose(got.numpy(), wanted, rtol=0, atol=1e-6)
+    return pixels
+
+
+@pytest.mark.parametrize("normalize", NORMALIZATIONS)
+def test_the_operators_for_devices_normalise_within_a_millionth(normalize: Normalize) -> None:
+    """On the CPU, where they are not used."""
+    got = BatchNormalize(normalize).on_device(all_bytes())
+    assert got.dtype == paddle.float32
+    wanted = normalize_bytes(all_bytes(), normalize.mean, normalize.std)
+    np.testing.assert_allclose(got.numpy(), wanted, rtol=0, atol=1e-6)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(paddle.device.cuda.device_count() == 0, reason="needs a GPU")
+@pytest.mark.parametrize("normalize", NORMALIZATIONS)
+def test_a_gpu_normalises_within_a_millionth(normalize: Normalize) -> None:
+    before = paddle.get_device()
+    paddle.set_device("gpu:0")
+    try:
+        got = BatchNormalize(normalize)(all_bytes())
+    finally:
+        paddle.set_device(before)
+    assert got.place.is_gpu_place()
+    wanted = normalize_bytes(all_bytes(), normalize.mean, normalize.std)
+    np.testing.assert_allclose(got.numpy(), wanted, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("device", ["cpu", "gpu:0"])
 def test_images_are_normalised_where_they_are_used(
     make_pairs, monkeypatch: pytest.MonkeyPatch, device: str
 ) -> None:
-    """What workers send is bytes, and so are labels; the second device is said, not there."""
-    dataset, sent = open_train(make_pairs(5)), []
+    """What workers send is bytes, and so are labels; the second device is said, not there.
+
+    A batch takes two tensors to the device, its images and labels; constants are there.
+    """
+    dataset, sent, moved = open_train(make_pairs(5)), [], []
+    to_tensor = paddle.to_tensor
     monkeypatch.setattr(paddle, "get_device", lambda: device)
     loader = make_train_loader(dataset, sampler_of(5))
     read = loader._reader.read
     monkeypatch.setattr(
         loader._reader, "read", lambda keys: (sent.append(batch[0]) or batch for batch in read(keys))
     )
+    monkeypatch.setattr(paddle, "to_tensor", lambda data: moved.append(data) or to_tensor(data))
     for batch, keys in zip(loader, sampler_of(5), strict=True):
+        assert len(moved) == 2 * len(sent)
         assert (sent[-1].images.dtype, sent[-1].labels.dtype) == (np.uint8, np.uint8)
         assert sent[-1].images.shape == (2, 8, 9, 3)
         wanted = np.stack([dataset[key].image.transpose(2, 0, 1) for key in keys])
@@ -155,12 +184,19 @@ def test_eval_items_in_order(make_pairs, workers: int) -> None:
         assert len(loader) == len(items)
         for item in items:
             sample = dataset[SampleKey(item.index, (0, item.index))]
-            assert item.image.dtype == np.float32
-            assert (item.image[0].transpose(1, 2, 0) == sample.image).all()
-            assert item.label.dtype == np.int32
+            assert item.image[:].dtype == np.float32
+            assert (item.image[:][0].transpose(1, 2, 0) == sample.image).all()
+            assert item.image.shape == item.image[:].shape
             assert (item.label == sample.label).all()
             assert item.undo == [Undo("resize", (12, 16))]
             assert item.image_path == dataset.files[item.index].image
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_eval_items_hold_bytes_until_they_are_used(make_pairs, workers: int) -> None:
+    for item in make_eval_loader(open_val(make_pairs(2), [Normalize()]), workers):
+        assert item.image.pixels.dtype == item.label.dtype == np.uint8
+        assert item.image[:].dtype == np.float32
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -236,6 +272,18 @@ def test_a_bad_sample_is_replaced_and_reported(make_pairs, workers: int) -> None
         assert len(batch.skipped) == [key.index for key in keys].count(3)
         assert all(message.endswith(str(reason.value)) for message in batch.skipped)
     assert replaced == 2  # in two epochs and a half
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_by_rank_a_bad_sample_is_replaced_by_one_of_the_rank(make_pairs, rank: int) -> None:
+    root = make_pairs(8)
+    for bad in (2, 5):
+        (root / f"images/{bad:03d}.png").write_bytes(b"no picture")
+    sampler = TrainBatchSampler(8, batch_size=2, seed=3, iterations=4, rank=rank, world_size=2, by_rank=True)
+    batches = list(make_train_loader(open_train(root), sampler, on_bad_sample="skip"))
+    seen = {int(Path(path).stem) for batch in batches for path in batch.paths}
+    assert seen == [{0, 4, 6}, {1, 3, 7}][rank]
+    assert sum(len(batch.skipped) for batch in batches) == 2  # in two epochs
 
 
 def test_nothing_skipped_is_the_rule(make_pairs) -> None:

@@ -16,7 +16,7 @@ from PIL import Image
 from paddleseg.data.datasets import SegmentationDataset
 from paddleseg.data.datasets.cityscapes import Cityscapes
 from paddleseg.data.pack import Pack
-from paddleseg.data.pack_check import compare_facts, describe_dataset, find_staleness, pairs_of
+from paddleseg.data.pack_check import describe_changed_fact, describe_dataset, find_staleness, pairs_of
 from paddleseg.data.packing import PackOptions, build_pack
 from paddleseg.errors import DataError
 
@@ -124,9 +124,9 @@ def test_another_mapping_of_class_ids(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_facts_are_compared_both_ways() -> None:
-    assert compare_facts({"a": 1}, {"a": 1}) is None
-    assert compare_facts({"a": 1}, {}) == "a is None, it was 1"
-    assert compare_facts({}, {"b": 2}) == "b is 2, it was None"
+    assert describe_changed_fact({"a": 1}, {"a": 1}) is None
+    assert describe_changed_fact({"a": 1}, {}) == "a is None, it was 1"
+    assert describe_changed_fact({}, {"b": 2}) == "b is 2, it was None"
 
 
 def test_names_of_files_that_are_not_there(make_pairs, tmp_path: Path) -> None:
@@ -135,6 +135,26 @@ def test_names_of_files_that_are_not_there(make_pairs, tmp_path: Path) -> None:
         open_pair("/data/x/images/000.png", "/data/x/labels/000.png"),
         open_pair("/data/x/images/001.png", "/data/x/labels/001.png"),
     ]
+
+
+def test_names_start_at_the_root_of_the_data_set(make_pairs, tmp_path: Path) -> None:
+    root = make_pairs(2)
+    build_pack(open_files(root), tmp_path / "p", PackOptions(root=str(tmp_path)))
+    opened = Pack.open(tmp_path / "p")
+    assert pairs_of(opened, "/data")[1] == open_pair(
+        "/data/pairs/images/001.png", "/data/pairs/labels/001.png"
+    )
+    assert find_staleness(opened, open_files(root), root=str(tmp_path)) is None
+    assert "sample 0 is images/000.png" in str(find_staleness(opened, open_files(root)))
+    outside = describe_dataset(open_files(root), shards=1, root=str(root / "images")).samples[0]
+    assert (outside.image, outside.label) == ("000.png", "../labels/000.png")
+
+
+def test_the_highest_and_the_widest_image_are_noted(make_pairs, tmp_path: Path) -> None:
+    root = make_pairs(3, size=(12, 16))
+    Image.new("RGB", (7, 30)).save(root / "images/001.png")
+    Image.new("RGB", (40, 5)).save(root / "images/002.png")
+    assert describe_dataset(open_files(root), shards=1).largest == (30, 40)
 
 
 def open_pair(image: str, label: str) -> Any:

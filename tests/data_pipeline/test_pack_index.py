@@ -23,14 +23,14 @@ from paddleseg.errors import DataError
 
 def test_an_index_is_read_as_it_was_written(tmp_path: Path) -> None:
     samples = (PackedFiles("a.png", "b.png", (1, 2), (3, 4)), PackedFiles("é\udce9.png", None, (5, 6), None))
-    index = PackIndex({"type": "Dataset", "num_classes": 3}, "int32", 2, samples)
+    index = PackIndex({"type": "Dataset", "num_classes": 3}, "int32", 2, (5, 7), samples)
     (tmp_path / "index.json").write_bytes(index.to_bytes())
     assert read_index(tmp_path) == index
     assert read_index(tmp_path).digest == index.digest
 
 
 def test_samples_go_round_the_shards() -> None:
-    index = PackIndex({}, "uint8", 3, (PackedFiles("a", None, (0, 0), None),) * 8)
+    index = PackIndex({}, "uint8", 3, (1, 1), (PackedFiles("a", None, (0, 0), None),) * 8)
     assert [list(index.indices_of(shard)) for shard in range(3)] == [[0, 3, 6], [1, 4, 7], [2, 5]]
 
 
@@ -56,6 +56,7 @@ def edit(path: Path, change: Any) -> None:
         (lambda tree: tree.update(version=2), "version 2 of the format, expected 1; pack again"),
         (lambda tree: tree.pop("samples"), "damaged: no entry 'samples'"),
         (lambda tree: tree.update(samples=[]), "no samples, shards or label type"),
+        (lambda tree: tree.pop("largest"), "damaged: no entry 'largest'"),
         (lambda tree: tree.update(shards=0), "no samples, shards or label type"),
         (lambda tree: tree.update(label_type="int64"), "no samples, shards or label type"),
         (lambda tree: tree["samples"][0].update(image_state=[1]), "damaged: not enough values"),

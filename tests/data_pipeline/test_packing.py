@@ -16,7 +16,9 @@ import pytest
 from packs import assert_same_samples, contents, open_files, pack
 from PIL import Image
 
+from paddleseg.data.datasets import SegmentationDataset
 from paddleseg.data.pack import Pack, verify_pack
+from paddleseg.data.pack_index import shard_index_file
 from paddleseg.data.packing import PackOptions, build_pack
 from paddleseg.data.transforms.sample import Sample
 from paddleseg.errors import DataError, OutputError, UsageError
@@ -102,10 +104,8 @@ def test_an_empty_folder_or_a_link_to_one_is_filled(make_pairs, tmp_path: Path) 
     assert_same_samples(open_files(root), with_pack(root, tmp_path / "disk"))
 
 
-def with_pack(root: Path, target: Path) -> object:
-    dataset = open_files(root)
-    dataset.use_pack(Pack.open(target))
-    return dataset
+def with_pack(root: Path, target: Path) -> SegmentationDataset:
+    return open_files(root, pack=Pack.open(target))
 
 
 def test_the_root_of_a_disk_is_refused(make_pairs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,6 +123,39 @@ def test_shards_are_added_to_a_part_of_a_pack(make_pairs, tmp_path: Path) -> Non
     assert build_pack(open_files(root), target, PackOptions(shards=4, only_shards=[2, 0])) == 2
     assert build_pack(open_files(root), target, PackOptions(shards=4)) == 2
     assert contents(target) == whole
+
+
+def test_overwriting_some_shards_leaves_the_others_of_the_same_files(make_pairs, tmp_path: Path) -> None:
+    root = make_pairs(5)
+    whole = contents(pack(root, tmp_path / "whole", shards=4))
+    target = pack(root, tmp_path / "p", shards=4, only_shards=[0, 2], overwrite=True)
+    size = (target / "shard_00002.bin").stat().st_size
+    (target / "shard_00002.bin").write_bytes(bytes(size))  # as large as it should be
+    build = PackOptions(shards=4, only_shards=[1, 2, 3], overwrite=True)
+    assert build_pack(open_files(root), target, build) == 3
+    assert contents(target) == whole
+    pack(make_pairs(6, name="other"), target, shards=4, only_shards=[3], overwrite=True)
+    assert sorted(contents(target)) == ["index.json", "shard_00003.bin", "shard_00003.json"]
+
+
+def test_too_many_shards_are_refused(make_pairs, tmp_path: Path) -> None:
+    assert Pack.open(pack(make_pairs(1), tmp_path / "p", shards=512)).index.shards == 1
+    with pytest.raises(UsageError, match=r"^--shards: got 513, expected at most 512: a process opens all"):
+        pack(tmp_path / "pairs", tmp_path / "q", shards=513)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_progress_counts_what_is_written(make_pairs, tmp_path: Path, workers: int) -> None:
+    written: list[bool] = []
+
+    def progress(indices: Iterable[int]) -> Iterator[int]:
+        for index in indices:
+            yield index
+            written.append((tmp_path / ".p.unfinished" / shard_index_file(index)).exists())
+
+    options = PackOptions(shards=6, workers=workers)
+    assert build_pack(open_files(make_pairs(6)), tmp_path / "p", options, progress=progress) == 6
+    assert written == [True] * 6
 
 
 def test_shards_that_are_not_there_cannot_be_asked_for(make_pairs, tmp_path: Path) -> None:

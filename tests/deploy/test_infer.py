@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -319,11 +320,57 @@ def test_a_bad_description_ends_with_one_message(
 def test_a_full_disk_ends_the_run(
     export: Export, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(path: Path, data: bytes) -> None:
+    def full(path: Path, write: object) -> None:
         raise OutputError(f"{path}: No space left on device")
 
-    monkeypatch.setattr(images, "write_whole", full)
-    assert infer(export("argmax"), pictures, tmp_path / "out", "--engine", "onnxruntime") == 2
+    monkeypatch.setattr(images, "replace_file", full)
+    assert infer(export("argmax"), pictures / "a.png", tmp_path / "out", "--engine", "onnxruntime") == 2
+    assert files_below(tmp_path / "out") == [], "all four pictures or none"
+
+
+def test_a_picture_that_cannot_be_read_back_ends_the_run_with_a_message(
+    export: Export,
+    pictures: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(images, "write_pictures", lambda *_, **__: [])
+    assert infer(export("argmax"), pictures / "a.png", tmp_path / "out", "--engine", "onnxruntime") == 2
+    assert re.search(r"error: .*a\.png: cannot be written: No such file", capsys.readouterr().err)
+
+
+def test_a_large_image_goes_alone(
+    tiny: TinySegmenter, export: Export, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for index in range(6):
+        size = (40, 56) if index in (2, 3) else (24, 32)
+        Image.fromarray(rng.integers(0, 256, (*size, 3)).astype(np.uint8)).save(folder / f"{index}.png")
+    written_before: dict[str, int] = {}
+    held: list[tuple[str, weakref.ref[Any]]] = []
+    read_pixels = images.read_pixels
+
+    def reading(path: str, channels: int) -> Any:
+        name = Path(path).stem
+        if name in "23":
+            earlier = [other for other, pixels in held if other < name and pixels() is not None]
+            assert earlier == [], "none before it is held"
+            written_before[name] = len(files_below(out))
+        pixels = read_pixels(path, channels)
+        held.append((name, weakref.ref(pixels)))
+        return pixels
+
+    monkeypatch.setattr(images, "read_pixels", reading)
+    monkeypatch.setattr("paddleseg.engine.image_files.LARGE", 24 * 32)
+    config = export("argmax", file_format="onnx")
+    assert infer(config, folder, out, "--batch_size", "2", "--engine", "onnxruntime") == 0
+    assert written_before == {"2": 4 * 2, "3": 4 * 3}, "all before it is written"
+    for path in folder.iterdir():
+        label = np.asarray(Image.open(out / "label" / path.name))
+        np.testing.assert_array_equal(label, trained_label(tiny, path))
 
 
 def test_a_model_of_one_channel(tmp_path: Path, pictures: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -284,6 +285,39 @@ def test_the_next_image_is_read_while_the_model_has_this_one(model: TinySegmente
     with pytest.raises(EvaluationStopped):
         evaluate(model, dataset, should_stop=lambda: True)
     assert threading.active_count() == threads
+
+
+def test_large_images_are_not_read_ahead(
+    model: TinySegmenter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = write_dataset(tmp_path)
+    for index in (2, 5, 6):
+        for folder in ("images", "labels"):
+            path = root / folder / f"{index}.png"
+            image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+            cv2.imwrite(str(path), cv2.resize(image, (128, 96), interpolation=cv2.INTER_NEAREST))
+    monkeypatch.setattr("paddleseg.engine.image_files.LARGE", 64 * 48)
+    events: list[str] = []
+    held: list[int] = []
+    kept: dict[int, weakref.ref[EvalItem]] = {}
+
+    class Watching(Normalize):
+        def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+            events.append(f"read {Path(sample.image_path).stem}")
+            if events[-1] in ("read 2", "read 5", "read 6"):
+                held.extend(index for index, item in kept.items() if item() is not None)
+            return super().__call__(sample, rng)
+
+    def seen(item: EvalItem, prediction: Labels, result: ImageResult) -> None:
+        events.append(f"done {item.index}")
+        kept[item.index] = weakref.ref(item)
+
+    dataset = Dataset("val", str(root), [Watching()], 4, val_path=str(root / "list.txt"))
+    evaluate(model, dataset, on_image=seen)
+    assert [event for event in events if event.startswith("done")] == [f"done {index}" for index in range(8)]
+    for index in (2, 5, 6):
+        assert events.index(f"done {index - 1}") < events.index(f"read {index}")
+    assert held == [], "nothing is held while a large image is read"
 
 
 def test_a_bad_file_is_reported_when_its_turn_comes(model: TinySegmenter, tmp_path: Path) -> None:

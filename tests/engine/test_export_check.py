@@ -12,7 +12,9 @@ import pytest
 from paddle import nn
 
 from paddleseg.build import build_transforms
+from paddleseg.build_packs import build_for_packing
 from paddleseg.config.config import Config
+from paddleseg.data.packing import PackOptions, build_pack
 from paddleseg.data.transforms import Compose
 from paddleseg.engine.export_check import ExportError, Outcome, Probe, compare, first_pictures, make_probes
 from paddleseg.errors import ConfigError, DataError
@@ -148,3 +150,15 @@ def test_pictures_that_are_not_there(make_config: Callable[..., Config], tmp_pat
     config = make_config(f"val_dataset.val_path={tmp_path / 'missing.txt'}")
     with pytest.raises(DataError, match=r"missing\.txt"):
         first_pictures(config, Compose(build_transforms(config, "val_dataset")))
+
+
+def test_pictures_come_from_the_pack(make_config: Callable[..., Config], tmp_path: Path) -> None:
+    config = make_config()
+    build_pack(build_for_packing(config, "val"), tmp_path / "p", PackOptions())
+    transforms = Compose(build_transforms(config, "val_dataset"))
+    expected = first_pictures(config, transforms)
+    changes = {"pack": tmp_path / "p", "dataset_root": tmp_path / "gone"}
+    config = make_config(*(f"val_dataset.{key}={value}" for key, value in changes.items()))
+    found = first_pictures(config, transforms)
+    assert len(found) == 3
+    np.testing.assert_array_equal(found, expected)

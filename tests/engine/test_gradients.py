@@ -12,6 +12,7 @@ from launch import Job
 from paddle import nn
 from small_task import TinySegmenter
 
+from paddleseg.engine import gradients
 from paddleseg.engine.gradients import GradientSync, synchronise_batch_norm
 from paddleseg.engine.group import Group
 from paddleseg.losses import CombinedLoss, CrossEntropyLoss, OhemCrossEntropyLoss
@@ -186,6 +187,16 @@ def test_a_gradient_that_lies_crosswise_in_memory_is_averaged_in_its_place(folde
     """The factors are 1 and 2, their mean is 1.5."""
     for rank in (0, 1):
         assert np.load(folder / f"turned {rank}.npy").tolist() == [[0, 3, 6], [1.5, 4.5, 7.5]]
+
+
+def test_gradients_of_every_shape_are_averaged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second process with three times the gradients; the message of 4 values cuts the last tensor."""
+    monkeypatch.setattr(gradients, "_MESSAGE_VALUES", 4)
+    monkeypatch.setattr(gradients.framework, "all_reduce", lambda message: message.scale_(4.0))
+    tensors = [paddle.full(shape, 1.5) for shape in ([], [1], [2, 1, 3])]
+    gradients._average(tensors, Group(0, 2))
+    for tensor in tensors:
+        np.testing.assert_array_equal(tensor.numpy(), np.full(tensor.shape, 3.0))
 
 
 def test_the_losses_tell_means_of_shares_from_whole_batches() -> None:

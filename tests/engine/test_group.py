@@ -7,6 +7,7 @@ import json
 import os
 import re
 import socket
+import stat
 import time
 from pathlib import Path
 
@@ -62,9 +63,13 @@ def connections_to_the_store() -> list[bool]:
     """For each connection of this process to rank 0's store, whether packets leave without delay."""
     found = []
     for descriptor in map(int, os.listdir("/proc/self/fd")):
-        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as one:
-            if one.family in (socket.AF_INET, socket.AF_INET6) and one.getpeername()[1] == master()[1]:
-                found.append(bool(one.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)))
+        with contextlib.suppress(OSError):
+            if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+                continue
+            with socket.socket(fileno=os.dup(descriptor)) as one:
+                internet = one.family in (socket.AF_INET, socket.AF_INET6)
+                if internet and one.getpeername()[1] == master()[1]:
+                    found.append(bool(one.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)))
     return found
 
 

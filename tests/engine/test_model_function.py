@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import paddle
 import paddle.nn.functional as F
@@ -78,6 +80,63 @@ def test_a_forward_of_its_own_is_not_passed_by(images: np.ndarray) -> None:
     expected = model(paddle.to_tensor(images))[0].numpy()
     np.testing.assert_array_equal(as_predict(model)(images), expected)
     np.testing.assert_array_equal(as_predict(model).labels(images), expected.argmax(axis=1))
+
+
+def turn(layer: nn.Layer, inputs: object, outputs: list[paddle.Tensor]) -> list[paddle.Tensor]:
+    return [-logits for logits in outputs]
+
+
+def with_hook_after(model: nn.Layer) -> None:
+    model.register_forward_post_hook(turn)
+
+
+def with_hook_before(model: nn.Layer) -> None:
+    model.register_forward_pre_hook(lambda layer, inputs: tuple(-x for x in inputs))
+
+
+def with_another_forward(model: nn.Layer) -> None:
+    own = model.forward
+    model.forward = lambda x: turn(model, x, own(x))
+
+
+@pytest.mark.parametrize("change", [with_hook_after, with_hook_before, with_another_forward])
+def test_what_was_hung_on_a_model_is_not_passed_by(
+    change: Callable[[nn.Layer], None], images: np.ndarray
+) -> None:
+    model = make_model()
+    predict = as_predict(model)
+    change(model)
+    expected = model(paddle.to_tensor(images))[0].numpy()
+    np.testing.assert_array_equal(predict(images), expected)
+    np.testing.assert_array_equal(predict.labels(images), expected.argmax(axis=1))
+
+
+class Function(nn.Layer):
+    def __init__(self, function: Callable[[paddle.Tensor], paddle.Tensor]) -> None:
+        super().__init__()
+        self._function = function
+
+    def forward(self, x: paddle.Tensor) -> list[paddle.Tensor]:
+        return [self._function(x)]
+
+
+@pytest.mark.parametrize(
+    "function", [lambda x: x[:, :, ::2, ::2], lambda x: x[:1], lambda x: x[:, 0], lambda x: x.mean([2, 3])]
+)
+def test_labels_of_another_size_are_refused(
+    function: Callable[[paddle.Tensor], paddle.Tensor], images: np.ndarray
+) -> None:
+    with pytest.raises(ValueError, match=r"the model returned shape \(.*33, 47\): expected N×classes×H×W"):
+        as_predict(Function(function)).labels(images)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_narrow_logits_become_float32(dtype: str, images: np.ndarray) -> None:
+    predict = as_predict(Function(lambda x: x.astype(dtype)))
+    expected = paddle.to_tensor(images).astype(dtype).astype("float32").numpy()
+    assert predict(images).dtype == np.float32
+    np.testing.assert_array_equal(predict(images), expected)
+    np.testing.assert_array_equal(predict.labels(images), expected.argmax(axis=1))
 
 
 @pytest.mark.parametrize(("classes", "dtype"), [(5, np.uint8), (300, np.uint16)])

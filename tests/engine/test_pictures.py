@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from paddleseg.engine.pictures import PredictionFolders, pictures_of, write_pictures
+from paddleseg.errors import OutputError
 from paddleseg.visualise import color_map
 
 PALETTE = color_map(256)
@@ -31,3 +32,25 @@ def test_pictures_of_a_large_image_are_the_same(
             assert written.mode == expected.mode
             written.load()  # checks the sums of the file's parts
             np.testing.assert_array_equal(np.asarray(written), np.asarray(expected))
+
+
+@pytest.mark.parametrize("limit", [0, 10_000])
+@pytest.mark.parametrize("error", [OutputError, MemoryError, KeyboardInterrupt])
+def test_a_failure_leaves_no_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int, error: type[BaseException]
+) -> None:
+    pixels, label = np.zeros((9, 14, 3), np.uint8), np.zeros((9, 14), np.uint8)
+    monkeypatch.setattr("paddleseg.engine.pictures.LARGE", limit)
+    folders = PredictionFolders(tmp_path)
+    if error is OutputError:
+        folders.added.mkdir()
+        (folders.added / "a.png").mkdir()
+    else:
+
+        def fail(*arguments: object) -> None:
+            raise error
+
+        monkeypatch.setattr("paddleseg.engine.pictures.overlay", fail)
+    with pytest.raises(error):
+        write_pictures(pixels, label, PALETTE, folders, name="a")
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

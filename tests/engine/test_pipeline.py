@@ -88,7 +88,7 @@ def test_calls_are_made_a_bounded_number_at_a_time() -> None:
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
-def test_what_waits_is_done_after_ctrl_c_and_dropped_after_an_error(error: type[BaseException]) -> None:
+def test_what_waits_is_done_after_ctrl_c_and_after_an_error(error: type[BaseException]) -> None:
     done: list[int] = []
     begun, go = threading.Event(), threading.Event()
 
@@ -107,7 +107,29 @@ def test_what_waits_is_done_after_ctrl_c_and_dropped_after_an_error(error: type[
 
     with pytest.raises(error):
         run()
-    assert done == ([0, 1] if error is KeyboardInterrupt else [0])
+    assert done == [0, 1]
+
+
+def test_what_waits_is_dropped_when_a_call_has_failed() -> None:
+    done: list[int] = []
+    go = threading.Event()
+
+    def work(number: int) -> None:
+        if number == 0:
+            raise OSError("full")
+        go.wait(30)
+        done.append(number)
+
+    def run() -> None:
+        with Behind(workers=2) as behind:
+            for number in range(4):
+                behind.call(work, number)
+            threading.Timer(0.5, go.set).start()
+            behind.wait()
+
+    with pytest.raises(OSError, match="full"):
+        run()
+    assert sorted(done) == [1, 2], "both were at work"
 
 
 def test_an_error_of_a_call_is_raised_at_the_end() -> None:

@@ -66,3 +66,22 @@ def test_nobody_is_awaited_when_the_launcher_is_gone(
     rendezvous._leave_with_launcher(lambda: True, met)
     assert left == [1]
     assert "the launcher has ended" in caplog.text
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="the system does not list descriptors")
+def test_only_connections_to_the_store_are_changed_and_nothing_stays_open() -> None:
+    reader, writer = os.pipe()
+    with socket.create_server(("127.0.0.1", 0)) as store, socket.create_server(("127.0.0.1", 0)) as other:
+        ports = [server.getsockname()[1] for server in (store, other)]
+        connections = [socket.create_connection(("127.0.0.1", port)) for port in ports]
+        before = os.listdir("/proc/self/fd")
+        rendezvous._send_at_once(ports[0])
+        assert os.listdir("/proc/self/fd") == before
+        at_once = [bool(one.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)) for one in connections]
+        assert at_once == [True, False]
+        for connection in connections:
+            connection.close()
+    os.close(writer)
+    os.set_blocking(reader, False)
+    assert os.read(reader, 1) == b"", "the pipe has ended"
+    os.close(reader)

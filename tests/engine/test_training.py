@@ -23,6 +23,7 @@ from paddleseg.build import build_model, build_schedule, load_config
 from paddleseg.config.config import Config
 from paddleseg.engine import hooks, training, validation
 from paddleseg.engine.checkpoint import TrainState, read_checkpoint
+from paddleseg.engine.group import Group
 from paddleseg.engine.interrupts import Interrupts
 from paddleseg.engine.trainer import Trainer
 from paddleseg.engine.training import TrainOptions, run_training
@@ -548,3 +549,20 @@ def test_the_compiled_graph_trains_to_the_same_losses(make_config: MakeConfig, t
     for key in ("Train/loss", "Evaluate/mIoU"):
         expected, got = (np.array(rows(tmp_path / name, key)) for name in ("False", "True"))
         np.testing.assert_allclose(got, expected, rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_the_compiled_graph_of_criss_cross_attention_takes_every_size(
+    make_config: MakeConfig, tmp_path: Path
+) -> None:
+    backbone = {"type": "ResNet18_vd", "output_stride": 32}
+    config = make_config("to_static_training=True", model={"type": "CCNet", "backbone": backbone})
+    network = training._make_network(config, TrainOptions(save_dir=tmp_path), Group(), None)
+    network.model.train()
+    for size in (65, 81):
+        network.model.clear_gradients()
+        outputs = network.sync.model(paddle.ones([1, 3, size, size]))
+        assert [logits.shape for logits in outputs] == [[1, 4, size, size]] * 2
+        (outputs[0].sum() + outputs[1].sum()).backward()
+        trained = [value for value in network.model.parameters() if not value.stop_gradient]
+        assert all(np.isfinite(value.grad.numpy()).all() for value in trained)

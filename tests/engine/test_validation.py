@@ -108,7 +108,7 @@ def test_it_waits_for_workers_as_long_as_the_config_says(
 
     monkeypatch.setattr("paddleseg.engine.evaluator.make_eval_loader", make_loader)
     make_validation(make_config("worker_timeout=7"))(1)
-    assert given == [7]
+    assert set(given) == {7}
 
 
 def test_a_signal_ends_it(make_config: MakeConfig) -> None:

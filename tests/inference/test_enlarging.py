@@ -61,6 +61,19 @@ def test_labels_are_those_of_the_enlarged_logits(
     assert labels.dtype == np.uint8
 
 
+@pytest.mark.parametrize("align_corners", [False, True])
+def test_a_class_that_is_ruled_out_changes_no_other(align_corners: bool) -> None:
+    logits = np.random.default_rng(0).normal(size=(1, 4, 5, 6)).astype(np.float32)
+    logits[0, 2] = -1e9
+    expected = enlarged_labels(logits, (20, 24), align_corners=align_corners)
+    logits[0, 2] = -np.inf
+    np.testing.assert_array_equal(enlarged_labels(logits, (20, 24), align_corners=align_corners), expected)
+    np.testing.assert_array_equal(
+        enlarge(logits, (20, 24), align_corners=align_corners)[:, [0, 1, 3]],
+        enlarge(logits[:, [0, 1, 3]], (20, 24), align_corners=align_corners),
+    )
+
+
 def test_more_classes_than_a_byte_counts() -> None:
     logits = np.random.default_rng(0).normal(size=(1, 300, 2, 3)).astype(np.float32)
     labels = enlarged_labels(logits, (4, 6), align_corners=False)

@@ -78,6 +78,15 @@ def test_neither_a_loss_nor_a_gradient_that_is_not_finite_is_hidden() -> None:
     np.testing.assert_array_equal(np.isnan(gradient), [[[[True, False]], [[True, False]]]])
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(("first", "second"), [(math.inf, 1.0), (-math.inf, -math.inf), (3e38, -3e38)])
+def test_huge_logits_bring_no_warnings(first: float, second: float) -> None:
+    """The difference of the last two is beyond float32; the training tells of losses that are not finite."""
+    logits = paddle.to_tensor([[[[first]], [[second]]]])
+    loss, _ = ours(logits, np.ones((1, 1, 1), dtype="int64"), np.ones((1, 1, 1), dtype="float32"))
+    assert not np.isfinite(loss).any()
+
+
 @pytest.mark.parametrize("label", [3, -1, 254])
 def test_labels_outside_the_classes_are_refused(label: int) -> None:
     with pytest.raises(

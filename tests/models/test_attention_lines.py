@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import paddle
 
-from paddleseg.models.layers.attention_lines import AttentionLines
+from paddleseg.models.layers.attention_lines import AttentionLines, _by_weights
 
 
 def test_rows_add_and_columns_write_the_mean_of_equal_keys() -> None:
@@ -36,3 +36,9 @@ def test_weights_too_small_to_count_are_zero() -> None:
     total = paddle.zeros([2, 1])
     lines.gather(paddle.to_tensor([[0.0], [1.0]]), total)
     np.testing.assert_array_equal(total.numpy(), np.zeros((2, 1)))
+
+
+def test_products_of_half_precision_are_summed_beyond_its_largest_number() -> None:
+    """512 · 60 · 60, where float16 ends at 65504."""
+    sixties = paddle.full([1, 1, 512], 60.0, dtype="float16")
+    np.testing.assert_array_equal(_by_weights(sixties, sixties).numpy(), [[[512 * 60 * 60]]])

@@ -167,6 +167,24 @@ def test_huge_logits_stay_finite() -> None:
     assert np.isfinite(image.grad.numpy()).all()
 
 
+@every_budget
+def test_gradients_near_the_largest_number_are_finite_while_gamma_is_0(kept_bytes: int) -> None:
+    """All but gamma's, as those of the plain formula: gamma counts before anything is summed."""
+    layer, _, x = make_case((2, 5, 7))
+    layer.kept_bytes = kept_bytes
+    layer.gamma.set_value(paddle.zeros([1]))
+    image = paddle.to_tensor(x.astype("float32"), stop_gradient=False)
+    layer(image).backward(paddle.full(x.shape, 8e36))
+    np.testing.assert_array_equal(image.grad.numpy(), np.full(x.shape, 8e36, dtype="float32"))
+    for name, parameter in layer.named_parameters():
+        if name != "gamma":
+            np.testing.assert_array_equal(parameter.grad.numpy(), np.zeros(parameter.shape), err_msg=name)
+
+
+def test_a_batch_without_images() -> None:
+    assert CrissCrossAttention(CHANNELS)(paddle.zeros([0, CHANNELS, 4, 5])).shape == [0, CHANNELS, 4, 5]
+
+
 @pytest.mark.parametrize("kept_bytes", [1 << 26, 0], ids=["kept", "again"])
 @pytest.mark.parametrize("group_bytes", [0, 2 * 7 * (7 + CHANNELS) * 4], ids=["one line", "two or more"])
 def test_groups_change_nothing_but_rounding(

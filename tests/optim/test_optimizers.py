@@ -116,31 +116,6 @@ def test_nesterov() -> None:
     )
 
 
-@pytest.mark.parametrize("nesterov", [False, True])
-def test_one_operator_for_all_parameters_gives_the_values_of_one_for_each(nesterov: bool) -> None:
-    """Against Paddle's own optimiser, bit by bit; in the second of three steps some have no gradient."""
-    found = []
-    for own in (True, False):
-        paddle.seed(0)
-        layers = [nn.Linear(7, 5), nn.Linear(5, 3)]
-        model = nn.Sequential(*layers)
-        model[1].bias.stop_gradient = True
-        options: dict[str, Any] = {"momentum": 0.8, "use_nesterov": nesterov, "weight_decay": 0.01}
-        if own:
-            optimizer = OPTIMIZERS.get("sgd")(model, 0.1, **options)
-        else:
-            optimizer = paddle.optimizer.Momentum(0.1, parameters=model.parameters(), **options)
-        for number, rate in enumerate([0.3, 0.07, 0.011]):
-            optimizer.set_lr(rate)
-            images = paddle.sin(paddle.arange(28, dtype="float32").reshape([4, 7]))
-            (layers[0](images) if number == 1 else model(images)).square().sum().backward()
-            optimizer.step()
-            optimizer.clear_grad(set_to_zero=False)
-        found.append([parameter.numpy() for parameter in model.parameters()])
-    for ours, theirs in zip(*found, strict=True):
-        np.testing.assert_array_equal(ours, theirs)
-
-
 def test_sgd_is_plain_without_momentum() -> None:
     assert_equal(train("SGD", weight_decay=0.3), momentum_oracle(momentum=0.0, decay=0.3))
     assert_equal(train("SGD", weight_decay=0.3, momentum=0.9), momentum_oracle(decay=0.3))

@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
 import pack_dataset as tool
 from small_task import config_tree, write_config, write_dataset
 
+from paddleseg.build import build_dataset, load_config
 from paddleseg.data.pack import Pack
 
 PROGRAM = Path(__file__).resolve().parents[2] / "tools" / "pack_dataset.py"
@@ -40,6 +41,22 @@ def test_a_pack_is_made_once(config: Path, tmp_path: Path, capsys: pytest.Captur
     assert Pack.open(target).index.dataset["num_classes"] == 4
     assert run(config, target, "--workers", "0", "--shards", "2") == 0
     assert "is there already and up to date" in capsys.readouterr().out
+
+
+def test_files_are_found_again_when_their_folder_comes_back(tmp_path: Path) -> None:
+    """The names in a pack start at dataset_root, also where all files lie deeper."""
+    write_dataset(tmp_path / "data" / "deep", count=2)
+    tree = config_tree(tmp_path / "data", {})
+    del tree["model"]
+    lines = [f"deep/images/{index}.png deep/labels/{index}.png\n" for index in range(2)]
+    (tmp_path / "data" / "list.txt").write_text("".join(lines))
+    config = write_config(tmp_path / "mine.yml", tree)
+    assert run(config, tmp_path / "p", "--workers", "0") == 0
+    packed = load_config(config, [f"train_dataset.pack={tmp_path / 'p'}"], required=())
+    expected = [str(tmp_path / "data/deep/images" / f"{index}.png") for index in range(2)]
+    assert [pair.image for pair in build_dataset(packed, "train").files] == expected
+    (tmp_path / "data").rename(tmp_path / "away")
+    assert [pair.image for pair in build_dataset(packed, "train").files] == expected
 
 
 def test_opts_and_mode_choose_what_is_packed(config: Path, tmp_path: Path) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Annotated, ClassVar, TypeAlias
 
 import numpy as np
@@ -20,7 +21,16 @@ from paddleseg.errors import DataError
 if TYPE_CHECKING:
     from paddleseg.data.pack import Pack
 
-__all__ = ["MODES", "Colour", "Pair", "SampleKey", "SegmentationDataset", "check_mode", "name_some"]
+__all__ = [
+    "MODES",
+    "Colour",
+    "Pair",
+    "SampleKey",
+    "SegmentationDataset",
+    "check_mode",
+    "name_some",
+    "relative_names",
+]
 
 MODES = ("train", "val", "test")
 
@@ -100,7 +110,7 @@ class SegmentationDataset:
         self.ignore_index = ignore_index
         self.img_channels = img_channels
         self.class_names = None if class_names is None else tuple(class_names)
-        self.palette = None if palette is None else [tuple(colour) for colour in palette]
+        self.palette: list[Colour] | None = None if palette is None else [(r, g, b) for r, g, b in palette]
         self.files = list(files)
         if self.mode != "train":
             refuse_training_transforms(self.transforms, f"in mode {self.mode}")
@@ -109,10 +119,6 @@ class SegmentationDataset:
         self.pack = pack
         if pack is None:
             _refuse_missing(self.files)
-
-    def use_pack(self, pack: Pack) -> None:
-        """Reads decoded pairs from a pack from now on; it must have been made of these files."""
-        self.pack = pack
 
     def __len__(self) -> int:
         return len(self.files)
@@ -186,6 +192,23 @@ def name_some(names: Sequence[str], limit: int = 5) -> str:
     if len(names) > limit:
         lines.append(f"  … and {len(names) - limit} more")
     return "\n".join(lines)
+
+
+def relative_names(files: Sequence[Pair], root: str | None = None) -> dict[str, str]:
+    """Names of files that stay the same when the whole data set moves.
+
+    Args:
+        files: The pairs.
+        root: Folder that the names start from; by default the one that all files have in common.
+
+    Returns:
+        By the path that a pair has, the path from that folder, with ``/``.
+    """
+    paths = {path for pair in files for path in (pair.image, pair.label) if path is not None}
+    absolute = {path: os.path.abspath(path) for path in paths}
+    if root is None:
+        root = os.path.commonpath([os.path.dirname(path) for path in absolute.values()])
+    return {path: PurePath(os.path.relpath(whole, root)).as_posix() for path, whole in absolute.items()}
 
 
 def _check_palette(palette: Sequence[Colour]) -> None:

@@ -11,11 +11,10 @@ from collections.abc import Iterator
 import paddle
 import paddle.nn.functional as F
 
-__all__ = ["AttentionLines"]
+__all__ = ["MASKED_LOGIT", "AttentionLines", "at_least_float32"]
 
 # Finite, so that a masked logit never turns into NaN, and far below any real one.
-_MASKED_LOGIT = -1e30
-_NUMBER_BYTES = 4
+MASKED_LOGIT = -1e30
 # Nothing beside a weight that counts; but processors take a hundred times longer over the products of numbers
 # below 1e-38, which peaked softmaxes are full of.
 _LEAST_WEIGHT = 1e-20
@@ -53,7 +52,7 @@ class AttentionLines:
         self._length, self._order = length, order
         self._starts = range(0, pixels // length, group)
         self._group = group
-        self._mask = paddle.eye(length, dtype="float32") * _MASKED_LOGIT if without_self else None
+        self._mask = paddle.eye(length, dtype="float32") * MASKED_LOGIT if without_self else None
         ordered = (query, key) if order is None else (paddle.gather(one, order) for one in (query, key))
         self._query, self._key = (one.reshape([-1, length, one.shape[1]]) for one in ordered)
         self._kept_by_weights: list[paddle.Tensor] = []
@@ -90,14 +89,15 @@ class AttentionLines:
             self._write(total, lines, weights @ self._read(value, lines))
 
     def backward_of_value(
-        self, value: paddle.Tensor, upstream: paddle.Tensor, by_value: paddle.Tensor
+        self, value: paddle.Tensor, upstream: paddle.Tensor, by_value: paddle.Tensor, factor: paddle.Tensor
     ) -> paddle.Tensor:
         """The part of the derivatives that needs this direction alone.
 
         Args:
             value: P×C.
-            upstream: P×C, derivatives by the weighted sums.
+            upstream: P×C, derivatives by ``factor`` times the weighted sums.
             by_value: P×C, where derivatives by the values are written, or added if there is no ``order``.
+            factor: [1] float32.
 
         Returns:
             Each pixel's ``upstream · weighted sum``, B×L×1 float32.
@@ -107,21 +107,24 @@ class AttentionLines:
             weights, arriving = self._weights(place, lines), self._read(upstream, lines)
             by_weights = _by_weights(self._read(value, lines), arriving)
             products.append((weights * by_weights).sum(-1, keepdim=True))
-            leaving = paddle.matmul(weights.astype(value.dtype), arriving, transpose_x=True)
-            self._write(by_value, lines, leaving)
+            arriving = at_least_float32(arriving)
+            leaving = paddle.matmul(weights.astype(arriving.dtype), arriving, transpose_x=True)
+            leaving.multiply_(factor.astype(leaving.dtype))
+            self._write(by_value, lines, leaving.astype(value.dtype))
             if self.kept is not None:
                 self._kept_by_weights.append(by_weights)
         return paddle.concat(products)
 
     def backward_of_logits(
-        self, value: paddle.Tensor, upstream: paddle.Tensor, products: paddle.Tensor
+        self, value: paddle.Tensor, upstream: paddle.Tensor, products: paddle.Tensor, factor: paddle.Tensor
     ) -> tuple[paddle.Tensor, paddle.Tensor]:
         """The other part, after :meth:`backward_of_value` of all that the softmax ran over.
 
         Args:
             value: P×C.
-            upstream: P×C, derivatives by the weighted sums.
+            upstream: P×C, derivatives by ``factor`` times the weighted sums.
             products: B×L×1, what that function returned, summed over all that the softmax ran over.
+            factor: [1] float32.
 
         Returns:
             Derivatives by query and by key, P×C/8.
@@ -132,7 +135,7 @@ class AttentionLines:
                 by_logits = self._kept_by_weights[place]
             else:
                 by_logits = _by_weights(self._read(value, lines), self._read(upstream, lines))
-            by_logits.subtract_(products[lines]).multiply_(self._weights(place, lines))
+            by_logits.subtract_(products[lines]).multiply_(self._weights(place, lines)).multiply_(factor)
             by_query[lines] = by_logits @ self._key[lines]
             by_key[lines] = paddle.matmul(by_logits, self._query[lines], transpose_x=True)
         return self._back_in_order(by_query), self._back_in_order(by_key)
@@ -178,9 +181,15 @@ class AttentionLines:
         return paddle.scatter_(paddle.empty_like(flat), self._order, flat, overwrite=True)
 
 
+def at_least_float32(values: paddle.Tensor) -> paddle.Tensor:
+    """Returns what can be summed without overflow: mixed precision multiplies losses by 2^15 and more."""
+    return values.astype("float32") if values.dtype in (paddle.float16, paddle.bfloat16) else values
+
+
 def _by_weights(value: paddle.Tensor, upstream: paddle.Tensor) -> paddle.Tensor:
-    """Derivatives by the weights, as if they were free."""
-    return paddle.matmul(upstream, value, transpose_y=True).astype("float32")
+    """Derivatives by the weights, as if they were free, but for the factor of the weighted sums."""
+    product = paddle.matmul(at_least_float32(upstream), at_least_float32(value), transpose_y=True)
+    return product.astype("float32")
 
 
 def _weigh(exponentials: paddle.Tensor, scale: paddle.Tensor) -> paddle.Tensor:

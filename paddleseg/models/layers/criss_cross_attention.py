@@ -6,12 +6,11 @@ import paddle
 import paddle.nn.functional as F
 from paddle import nn
 
+from paddleseg.models.layers.attention_lines import MASKED_LOGIT
 from paddleseg.models.layers.criss_cross_function import CrissCrossFunction
 
 __all__ = ["CrissCrossAttention"]
 
-# Finite, so that a masked logit never turns into NaN, and far below any real one.
-_MASKED_LOGIT = -1e30
 # The weights of an image of 97×97 are 7 MiB.
 _KEPT_BYTES = 64 << 20
 
@@ -24,7 +23,8 @@ class CrissCrossAttention(nn.Layer):
 
     Eager execution takes :class:`CrissCrossFunction`, which is faster, keeps less, and works through
     images in groups of rows and columns, with the same numbers but for rounding. A graph for export or static
-    training is made of the plain formula, and so is the forward of a layer whose convolutions have hooks.
+    training is made of the plain formula, and so is the forward of a layer whose convolutions have hooks, and
+    of a batch without images.
 
     Args:
         in_channels: Channels C of the input, a multiple of 8. Queries and keys have C/8 channels.
@@ -50,7 +50,7 @@ class CrissCrossAttention(nn.Layer):
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         convolutions = (self.q_conv, self.k_conv, self.v_conv)
         hooked = any(one._forward_pre_hooks or one._forward_post_hooks for one in convolutions)
-        if hooked or not paddle.in_dynamic_mode():
+        if hooked or not paddle.in_dynamic_mode() or not x.size:
             return self._plain(x)
         parameters = [one.weight for one in convolutions] + [one.bias for one in convolutions]
         return CrissCrossFunction.apply(x, self.gamma, *parameters, self.kept_bytes, _compute_dtype(x))
@@ -87,7 +87,7 @@ class CrissCrossAttention(nn.Layer):
         # Comparing indices, not paddle.diag: this form exports, with dynamic sizes too.
         index = paddle.arange(query.shape[2])
         is_self = (index.unsqueeze(0) == index.unsqueeze(1)).astype("float32")  # [H, H]
-        along_column = along_column + is_self * _MASKED_LOGIT
+        along_column = along_column + is_self * MASKED_LOGIT
         logits = paddle.concat([along_column.transpose([0, 2, 1, 3]), along_row], axis=3)
         return F.softmax(logits, axis=3)
 

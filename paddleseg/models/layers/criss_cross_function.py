@@ -14,13 +14,13 @@ from typing import Any
 import paddle
 from paddle.autograd import PyLayer
 
-from paddleseg.models.layers.attention_lines import AttentionLines
+from paddleseg.models.layers.attention_lines import AttentionLines, at_least_float32
 
 __all__ = ["CrissCrossFunction"]
 
-
-# What a group of lines takes: little, to stay in a processor's cache.
+# What a group of lines takes: on a CPU little, to stay in its cache, on a GPU enough to be worth a launch.
 _GROUP_BYTES = 4 << 20
+_GPU_GROUP_BYTES = 256 << 20
 _NUMBER_BYTES = 4
 
 
@@ -28,6 +28,7 @@ class CrissCrossFunction(PyLayer):
     """``gamma · Σ A·V + x``, differentiable once by ``x``, ``gamma``, weights and biases.
 
     Logits and softmax are float32; the convolutions and weighted sums have the data type ``compute``.
+    A second backward over one graph (``retain_graph=True``) crashes, with any PyLayer of Paddle 3.3.1.
     """
 
     @staticmethod
@@ -57,7 +58,7 @@ class CrissCrossFunction(PyLayer):
             context = paddle.empty_like(value)
             columns.gather(value, context)
             rows.gather(value, context)
-            output = _channels_first(context, x.shape[0]).scale_(gamma.astype(compute)).astype(x.dtype)
+            output = _channels_first(context, x.shape[0]).multiply_(gamma.astype(compute)).astype(x.dtype)
             output = output.reshape(x.shape).add_(x)
         ctx.learned = [not one.stop_gradient for one in (x, gamma, *tensors)]
         ctx.row_groups = len(rows.kept or ())
@@ -80,8 +81,9 @@ class CrissCrossFunction(PyLayer):
             rows.scale, columns.scale = row_scale, column_scale
             if in_rows:
                 rows.kept, columns.kept = list(saved[10 : 10 + in_rows]), list(saved[10 + in_rows :])
-            by_projected, by_gamma = _attention_backward(rows, columns, value, upstream)
-            derivatives = _projections_backward(x, upstream, gamma, weights, by_projected, by_gamma)
+            by_projected, by_gamma = _attention_backward(rows, columns, value, upstream, gamma)
+            by_x, by_parameters = _projections_backward(x, upstream, weights, by_projected)
+            derivatives = (by_x, by_gamma, *by_parameters)
         return tuple(one if wanted else None for one, wanted in zip(derivatives, ctx.learned, strict=True))
 
 
@@ -103,6 +105,7 @@ def _both_directions(
 ) -> tuple[AttentionLines, AttentionLines]:
     """Rows, and columns, of queries and keys NHW×C/8 of images of that N×C×H×W."""
     batch, channels, height, width = shape
+    group_bytes = _GROUP_BYTES if query.place.is_cpu_place() else _GPU_GROUP_BYTES
     by_column = paddle.arange(query.shape[0], dtype="int64").reshape([batch, height, width])
     rows, columns = (
         AttentionLines(
@@ -111,7 +114,7 @@ def _both_directions(
             length=length,
             order=order,
             without_self=order is not None,
-            group=max(1, _GROUP_BYTES // (_NUMBER_BYTES * length * (length + channels))),
+            group=max(1, group_bytes // (_NUMBER_BYTES * length * (length + channels))),
             keep=keep,
         )
         for length, order in ((width, None), (height, by_column.transpose([0, 2, 1]).flatten()))
@@ -138,54 +141,54 @@ def _normalise_jointly(rows: AttentionLines, columns: AttentionLines, shape: lis
 
 
 def _attention_backward(
-    rows: AttentionLines, columns: AttentionLines, value: paddle.Tensor, upstream: paddle.Tensor
+    rows: AttentionLines,
+    columns: AttentionLines,
+    value: paddle.Tensor,
+    upstream: paddle.Tensor,
+    gamma: paddle.Tensor,
 ) -> tuple[list[paddle.Tensor], paddle.Tensor]:
-    """Derivatives by query, key and value, NHW×channels, but for the factor gamma; and by gamma."""
+    """Derivatives by query, key and value, NHW×channels; and by gamma."""
     batch, channels, height, width = upstream.shape
     by_context = upstream.astype(value.dtype).flatten(2).transpose([0, 2, 1]).contiguous().flatten(0, 1)
-    by_value = paddle.empty_like(value)
-    in_columns = columns.backward_of_value(value, by_context, by_value)
-    products = rows.backward_of_value(value, by_context, by_value)
+    by_value, factor = paddle.empty_like(value), gamma.astype("float32")
+    in_columns = columns.backward_of_value(value, by_context, by_value, factor)
+    products = rows.backward_of_value(value, by_context, by_value, factor)
     products.add_(_turned(in_columns, upstream.shape).contiguous())
-    by_query, by_key = rows.backward_of_logits(value, by_context, products)
+    by_query, by_key = rows.backward_of_logits(value, by_context, products, factor)
     turned = _turned(products, [batch, channels, width, height])
     for total, part in zip(
-        (by_query, by_key), columns.backward_of_logits(value, by_context, turned), strict=True
+        (by_query, by_key), columns.backward_of_logits(value, by_context, turned, factor), strict=True
     ):
         total.add_(part)
-    return [by_query, by_key, by_value], products.sum()
+    by_gamma = products.sum().reshape(gamma.shape).astype(gamma.dtype)
+    return [by_query, by_key, by_value], by_gamma
 
 
 def _projections_backward(
     x: paddle.Tensor,
     upstream: paddle.Tensor,
-    gamma: paddle.Tensor,
     weights: list[paddle.Tensor],
     by_projected: list[paddle.Tensor],
-    by_gamma: paddle.Tensor,
-) -> tuple[paddle.Tensor, ...]:
-    """Derivatives by x, gamma, the three weights and the three biases."""
+) -> tuple[paddle.Tensor, list[paddle.Tensor]]:
+    """Derivatives by x, and by the three weights and the three biases."""
     batch = x.shape[0]
     compute = by_projected[2].dtype
-    pixels, factor = x.astype(compute).flatten(2), gamma.astype(compute)
-    by_pixels = upstream.astype(compute).flatten(2)
-    # A product with ones: sums over the first axis are slow.
-    ones = paddle.ones([1, by_projected[2].shape[0]], dtype=compute)
+    pixels, by_pixels = x.astype(compute).flatten(2), upstream.astype(compute).flatten(2)
     by_parameters: list[paddle.Tensor] = []
     for weight in (weights[2], paddle.concat(weights[:2])):
-        by_one = (
-            by_projected.pop() if not by_parameters else paddle.concat(by_projected, axis=1).astype(compute)
-        )
-        lines = by_one.reshape([batch, -1, by_one.shape[1]])  # [N, HW, out]
-        scaled = weight.astype(compute).flatten(1) * factor
-        by_pixels = paddle.matmul(scaled, lines, transpose_x=True, transpose_y=True).add_(by_pixels)
-        by_weight = paddle.matmul(lines, pixels, transpose_x=True, transpose_y=True).sum(0) * factor
+        by_one = by_projected.pop() if not by_parameters else paddle.concat(by_projected, axis=1)
+        # A product with ones: sums over the first axis are slow.
+        summands = at_least_float32(by_one)
+        by_bias = (paddle.ones([1, summands.shape[0]], dtype=summands.dtype) @ summands)[0]
+        lines = by_one.astype(compute).reshape([batch, -1, by_one.shape[1]])  # [N, HW, out]
+        del by_one, summands
+        factors = weight.astype(compute).flatten(1)
+        by_pixels = paddle.matmul(factors, lines, transpose_x=True, transpose_y=True).add_(by_pixels)
+        by_weight = at_least_float32(paddle.matmul(lines, pixels, transpose_x=True, transpose_y=True)).sum(0)
         by_parameters.append(by_weight.astype(weight.dtype).reshape(weight.shape))
-        by_parameters.append((ones @ by_one)[0].astype(weight.dtype) * gamma.astype(weight.dtype))
-        del by_one, lines
+        by_parameters.append(by_bias.astype(weight.dtype))
+        del lines
     by_v_weight, by_v_bias, *by_both = by_parameters
     (by_q_weight, by_k_weight), (by_q_bias, by_k_bias) = (one.chunk(2) for one in by_both)
     by_x = by_pixels.reshape(x.shape).astype(x.dtype)
-    by_weights = (by_q_weight, by_k_weight, by_v_weight)
-    by_biases = (by_q_bias, by_k_bias, by_v_bias)
-    return by_x, by_gamma.reshape(gamma.shape).astype(gamma.dtype), *by_weights, *by_biases
+    return by_x, [by_q_weight, by_k_weight, by_v_weight, by_q_bias, by_k_bias, by_v_bias]
