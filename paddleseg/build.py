@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from paddleseg.build_checks import PRETRAINED, assemble_model, check_pretrained, check_values
-from paddleseg.build_packs import build_packed, construct_transforms, without_pack
 from paddleseg.config.blocks import check_blocks, schedule_block
 from paddleseg.config.components import construct
 from paddleseg.config.config import Config, read_config
@@ -173,6 +172,8 @@ def build_dataset(config: Config, split: str, *, rank: int = 0, world_size: int 
         ConfigError: There is no such block, or a constructor refuses a value.
         DataError: The data or the pack are not there, or the pack is stale.
     """
+    from paddleseg.build_packs import build_packed, without_pack  # NumPy only where there are data
+
     key = f"{split}_dataset"
     node = _require(config, key)
     if config.node((key, "pack")) is not None:
@@ -190,6 +191,8 @@ def build_transforms(config: Config, block: str) -> list[Any]:
     Returns:
         The transforms; ``Normalize`` alone where the block has none.
     """
+    from paddleseg.build_packs import construct_transforms
+
     node = config.node((block, "transforms"))
     if node is None:
         return [TRANSFORMS.get("Normalize")()]

@@ -375,13 +375,20 @@ def test_a_film_that_cannot_be_written(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.gif"))
 
 
+def _heed_ctrl_c() -> None:
+    """A shell lets what it starts in the background ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.slow
 def test_ctrl_c_leaves_a_whole_film(config: Path, root_dir: Path, tmp_path: Path) -> None:
     movie = write_movie(tmp_path / "long.avi", count=3_000)
     out = tmp_path / "out"
     command = [sys.executable, "deploy/python/infer.py", "--config", str(config), "--image_path", str(movie)]
     command += ["--save_dir", str(out), "--engine", "onnxruntime", "--label_frames", "True"]
-    process = subprocess.Popen(command, cwd=root_dir, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, cwd=root_dir, stderr=subprocess.PIPE, text=True, preexec_fn=_heed_ctrl_c
+    )
     deadline = time.monotonic() + 60
     while not (out / "label/long/000020.png").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
