@@ -21,6 +21,7 @@ class Figures:
         processes: The seconds of one unit, as each process told them.
         extra_mib: Memory beyond that after the set-up, of each process; a process may not know it.
         peak_mib: All memory, of each process.
+        stolen: Share of the machine's processor time that the hypervisor took while it ran, of each process.
         result: A number that the systems should agree on; None where there is none.
         error: Why it could not be measured; None where it was.
     """
@@ -29,12 +30,14 @@ class Figures:
     processes: list[list[float]] = field(default_factory=list)
     extra_mib: list[float] = field(default_factory=list)
     peak_mib: list[float] = field(default_factory=list)
+    stolen: list[float] = field(default_factory=list)
     result: float | None = None
     error: str | None = None
 
-    def add(self, told: dict[str, Any]) -> None:
-        """Adds what one process told."""
+    def add(self, told: dict[str, Any], *, stolen: float) -> None:
+        """Adds what one process told, and the share that was stolen from it."""
         self.processes.append(told["seconds"])
+        self.stolen.append(stolen)
         for name in ("extra_mib", "peak_mib"):
             if told.get(name) is not None:
                 getattr(self, name).append(told[name])

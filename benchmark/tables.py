@@ -7,6 +7,7 @@ from itertools import groupby
 from typing import Any
 
 from benchmark.figures import Figures, Measurement
+from benchmark.steal import TOLERATED
 from benchmark.systems import SHIPPED, TUNED
 
 __all__ = ["make_tables"]
@@ -19,13 +20,13 @@ _COLUMNS = (
 
 def make_tables(machine: dict[str, Any], measurements: Sequence[Measurement]) -> str:
     """Returns the text: what it was measured on, then one table a case."""
-    parts = [_head(machine)]
+    parts = [_head(machine, measurements)]
     for case, group in groupby(measurements, key=lambda one: one.task.case):
         parts.append(f"## {case}\n\n" + "\n".join(_rows(list(group), machine)))
     return "\n\n".join(parts) + "\n"
 
 
-def _head(machine: dict[str, Any]) -> str:
+def _head(machine: dict[str, Any], measurements: Sequence[Measurement]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     peer = machine["peer"]
     beside = f"; peer: {peer['name']} {peer['revision'] or '(no revision)'}" if peer else ""
@@ -42,8 +43,20 @@ def _head(machine: dict[str, Any]) -> str:
             f"Fresh processes of each system took turns, {machine['repeats']} times: the time is the median "
             "of theirs, the spread their least and greatest. Extra memory is what one took after its set-up.",
             "The share of the copy is that of the bytes which a unit must read and write at least.",
+            *_steal(measurements),
         ]
     )
+
+
+def _steal(measurements: Sequence[Measurement]) -> Iterable[str]:
+    shares = [share for one in measurements for figures in one.figures for share in figures.stolen]
+    greatest = max(shares, default=0)
+    yield (
+        "While a process that counts ran, the hypervisor took at most "
+        f"{greatest:.1%} of the machine's processor time (steal)."
+    )
+    if greatest > TOLERATED:
+        yield f"`*`: from a process of this row it took more than {TOLERATED:.0%}, in every attempt."
 
 
 def _rows(group: list[Measurement], machine: dict[str, Any]) -> Iterable[str]:
@@ -63,8 +76,9 @@ def _cells(measurement: Measurement, figures: Figures, machine: dict[str, Any]) 
         return [f"failed: {reason}", *["–"] * (len(_COLUMNS) - 2)]
     rate, moved = measurement.gflops(figures), measurement.gigabytes(figures)
     differs = measurement.agreement(figures)
+    mark = "*" if max(figures.stolen, default=0) > TOLERATED else ""
     return [
-        f"{measurement.task.unit}: {_seconds(figures.seconds)}",
+        f"{measurement.task.unit}: {_seconds(figures.seconds)}{mark}",
         f"{_seconds(min(figures.medians))} – {_seconds(max(figures.medians))}",
         _number(measurement.times_as_fast(figures, SHIPPED), ".2f"),
         _number(measurement.times_as_fast(figures, TUNED), ".2f"),

@@ -67,7 +67,7 @@ def test_one_wrong_label_of_a_thousand_is_noticed(
     system = benchmark.System("fake", [sys.executable, "-c", program], {})
     monkeypatch.setattr(benchmark, "prepare", lambda case, folder, file_format: 10**9)
     monkeypatch.setattr(benchmark, "list_systems", lambda *_: [system])
-    args = argparse.Namespace(repeats=2, engines=[], extra=[])
+    args = argparse.Namespace(repeats=2, engines=[], extra=[], attempts=1)
     assert benchmark.run_case(benchmark.QUICK, tmp_path, args, 1, 1.0) is agrees
     assert f"| {1 - wrong / 1000:.4%} |" in capsys.readouterr().out
     assert len(system.seconds) == 2

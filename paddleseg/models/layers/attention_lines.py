@@ -11,13 +11,13 @@ from collections.abc import Iterator
 import paddle
 import paddle.nn.functional as F
 
-__all__ = ["MASKED_LOGIT", "AttentionLines", "at_least_float32"]
+__all__ = ["LEAST_WEIGHT", "MASKED_LOGIT", "AttentionLines", "at_least_float32"]
 
 # Finite, so that a masked logit never turns into NaN, and far below any real one.
 MASKED_LOGIT = -1e30
 # Nothing beside a weight that counts; but processors take a hundred times longer over the products of numbers
 # below 1e-38, which peaked softmaxes are full of.
-_LEAST_WEIGHT = 1e-20
+LEAST_WEIGHT = 1e-20
 
 
 class AttentionLines:
@@ -194,4 +194,4 @@ def _by_weights(value: paddle.Tensor, upstream: paddle.Tensor) -> paddle.Tensor:
 
 def _weigh(exponentials: paddle.Tensor, scale: paddle.Tensor) -> paddle.Tensor:
     """Makes weights of a group's exponentials, in their place."""
-    return F.thresholded_relu_(exponentials.multiply_(scale), _LEAST_WEIGHT)
+    return F.thresholded_relu_(exponentials.multiply_(scale), LEAST_WEIGHT)

@@ -7,12 +7,15 @@ import paddle.nn.functional as F
 from paddle import nn
 
 from paddleseg.models.layers.attention_lines import MASKED_LOGIT
+from paddleseg.models.layers.cpu_criss_cross import CpuCrissCrossFunction
 from paddleseg.models.layers.criss_cross_function import CrissCrossFunction
+from paddleseg.models.layers.matrix_library import has_matrix_library
 
 __all__ = ["CrissCrossAttention"]
 
 # The weights of an image of 97×97 are 7 MiB.
 _KEPT_BYTES = 64 << 20
+_WHOLE_BYTES = 1 << 30
 
 
 class CrissCrossAttention(nn.Layer):
@@ -21,16 +24,18 @@ class CrissCrossAttention(nn.Layer):
     One joint softmax over those logits, without a 1/√d scale; the pixel itself counts once (its place
     in the column is masked). The output is ``gamma · Σ A·V + x`` with ``gamma`` learned, starting at 0.
 
-    Eager execution takes :class:`CrissCrossFunction`, which is faster, keeps less, and works through
-    images in groups of rows and columns, with the same numbers but for rounding. A graph for export or static
-    training is made of the plain formula, and so is the forward of a layer whose convolutions have hooks, and
-    of a batch without images.
+    Eager execution takes one of two functions with a backward of their own, which are faster and keep less,
+    with the same numbers but for rounding: float32 on the CPU :class:`CpuCrissCrossFunction`, while the
+    attention weights of an image are not too large; all else :class:`CrissCrossFunction`, which works through
+    images in groups of rows and columns. A graph for export or static training is made of the plain formula,
+    and so is the forward of a layer whose convolutions have hooks, and of a batch without images.
 
     Args:
         in_channels: Channels C of the input, a multiple of 8. Queries and keys have C/8 channels.
 
     Attributes:
         kept_bytes: Up to this size the attention weights are kept for backward, beyond it computed again.
+        whole_bytes: Up to this size an image's attention weights may be in memory at once.
 
     Shape:
         N×C×H×W → N×C×H×W, any H and W.
@@ -41,7 +46,7 @@ class CrissCrossAttention(nn.Layer):
         if in_channels < 8 or in_channels % 8:
             raise ValueError(f"in_channels must be a positive multiple of 8, got {in_channels}")
         self.in_channels = in_channels
-        self.kept_bytes = _KEPT_BYTES
+        self.kept_bytes, self.whole_bytes = _KEPT_BYTES, _WHOLE_BYTES
         self.q_conv = nn.Conv2D(in_channels, in_channels // 8, 1)
         self.k_conv = nn.Conv2D(in_channels, in_channels // 8, 1)
         self.v_conv = nn.Conv2D(in_channels, in_channels, 1)
@@ -53,7 +58,11 @@ class CrissCrossAttention(nn.Layer):
         if hooked or not paddle.in_dynamic_mode() or not x.size:
             return self._plain(x)
         parameters = [one.weight for one in convolutions] + [one.bias for one in convolutions]
-        return CrissCrossFunction.apply(x, self.gamma, *parameters, self.kept_bytes, _compute_dtype(x))
+        compute, weight_bytes = _compute_dtype(x), 4 * x.size // x.shape[1] * sum(x.shape[2:])
+        in_library = x.place.is_cpu_place() and x.dtype == compute == paddle.float32 and has_matrix_library()
+        if in_library and weight_bytes <= self.whole_bytes * x.shape[0]:
+            return CpuCrissCrossFunction.apply(x, self.gamma, *parameters, weight_bytes <= self.kept_bytes)
+        return CrissCrossFunction.apply(x, self.gamma, *parameters, self.kept_bytes, compute)
 
     def _plain(self, x: paddle.Tensor) -> paddle.Tensor:
         height = x.shape[2]
