@@ -20,7 +20,7 @@ def check(left: np.ndarray, right: np.ndarray, out: np.ndarray, **how: float) ->
     before = out.astype("float64") if how.get("add") else 0.0
     expected = how.get("factor", 1.0) * (left.astype("float64") @ right.astype("float64")) + before
     multiply(left, right, out, **how)
-    np.testing.assert_allclose(out, expected, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(out, expected, rtol=1e-6, atol=1e-5)
 
 
 @needs_library
