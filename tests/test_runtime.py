@@ -28,9 +28,12 @@ def test_uses_all_cores_by_default(environ: dict[str, str]) -> None:
     assert environ["OMP_NUM_THREADS"] == "8"
     assert "MKL_DEBUG_CPU_TYPE" not in environ
     assert settings == runtime.RuntimeSettings(
-        8, "cores", 8, "GenuineIntel", None, in_time=True, omp_wait_policy="PASSIVE"
+        8, "cores", 8, "GenuineIntel", None, in_time=True, omp_wait_policy="PASSIVE", kmp_blocktime="1"
     )
-    assert settings.describe() == "CPU threads: 8 of 8 cores (from cores), OMP_WAIT_POLICY=PASSIVE"
+    assert (
+        settings.describe()
+        == "CPU threads: 8 of 8 cores (from cores), OMP_WAIT_POLICY=PASSIVE, KMP_BLOCKTIME=1"
+    )
 
 
 @pytest.mark.parametrize(("processes", "threads"), [(1, 8), (2, 4), (3, 2), (16, 1)])
@@ -99,7 +102,7 @@ def test_too_late_changes_nothing_and_says_so(
     monkeypatch.setitem(sys.modules, "paddle", sys)
     monkeypatch.setattr(runtime, "cpu_vendor", lambda: "AuthenticAMD")
     settings = runtime.configure(threads=5)
-    assert not environ.keys() & {"OMP_NUM_THREADS", "MKL_DEBUG_CPU_TYPE", "OMP_WAIT_POLICY"}
+    assert not environ.keys() & {"OMP_NUM_THREADS", "MKL_DEBUG_CPU_TYPE", "OMP_WAIT_POLICY", "KMP_BLOCKTIME"}
     assert (settings.threads, settings.mkl_debug_cpu_type, settings.in_time) == (1, None, False)
     assert settings.describe().endswith("not changed: the framework was imported before")
 

@@ -9,6 +9,8 @@ import paddle
 import paddle.nn.functional as F
 from paddle import nn
 
+from paddleseg.models.layers.convolution import Convolution
+
 __all__ = ["Activation", "ConvNormAct"]
 
 Activation = Literal["relu", "leaky_relu", "none"]
@@ -50,14 +52,8 @@ class ConvNormAct(nn.Layer):
         activation: Activation = "relu",
     ) -> None:
         super().__init__()
-        self._conv = nn.Conv2D(
-            in_channels,
-            out_channels,
-            kernel_size,
-            stride=stride,
-            padding=dilation * (kernel_size - 1) // 2,
-            dilation=dilation,
-            bias_attr=None if bias else False,
+        self._conv = Convolution(
+            in_channels, out_channels, kernel_size, stride=stride, dilation=dilation, bias=bias
         )
         self._batch_norm = nn.BatchNorm2D(out_channels, momentum=0.9, epsilon=1e-5)
         self._activation = _ACTIVATIONS[activation]

@@ -1,0 +1,148 @@
+"""Convolution by products of shifted images against Paddle's, in float64."""
+
+from __future__ import annotations
+
+import numpy as np
+import paddle
+import paddle.nn.functional as F
+import pytest
+from paddle import nn
+
+from paddleseg.models.layers import ConvNormAct, convolution
+from paddleseg.models.layers.convolution import Convolution, ShiftedConvolution
+from paddleseg.models.layers.matrix_library import has_matrix_library
+
+needs_library = pytest.mark.skipif(not has_matrix_library(), reason="this build of Paddle does not bring MKL")
+
+
+def results(
+    x: np.ndarray, weight: np.ndarray, dilation: int, *, shifted: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Output, and derivatives by input and weight under an upstream that tells all positions apart."""
+    image, kernel = (paddle.to_tensor(one, stop_gradient=False) for one in (x, weight))
+    if shifted:
+        output = ShiftedConvolution.apply(image, kernel, dilation)
+    else:
+        output = F.conv2d(image, kernel, padding=dilation * (weight.shape[2] // 2), dilation=dilation)
+    upstream = np.random.default_rng(5).normal(size=output.shape).astype(x.dtype)
+    paddle.autograd.backward([output], [paddle.to_tensor(upstream)])
+    return output.numpy(), image.grad.numpy(), kernel.grad.numpy()
+
+
+@needs_library
+@pytest.mark.parametrize(
+    "shape", [(1, 3, 1, 1), (2, 3, 1, 7), (1, 4, 9, 1), (3, 5, 6, 11), (2, 1, 13, 8)], ids=str
+)
+@pytest.mark.parametrize(("side", "dilation"), [(3, 1), (3, 2), (3, 5), (5, 1), (5, 3), (1, 1)])
+def test_numbers_equal_paddles_in_float64(shape: tuple[int, int, int, int], side: int, dilation: int) -> None:
+    generator = np.random.default_rng(side + dilation)
+    x, weight = generator.normal(size=shape), generator.normal(size=(4, shape[1], side, side))
+    expected = results(x, weight, dilation, shifted=False)
+    got = results(x.astype("float32"), weight.astype("float32"), dilation, shifted=True)
+    for name, one, other in zip(("output", "by x", "by weight"), got, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=2e-5, err_msg=name)
+
+
+@needs_library
+def test_what_memory_held_before_does_not_show() -> None:
+    """Margins are zeros, whatever lies there; numbers next to them are not read."""
+    x, weight = paddle.ones([1, 2, 5, 4]), paddle.ones([3, 2, 3, 3])
+    clean = ShiftedConvolution.apply(x, weight, 1).numpy()
+    for _ in range(5):
+        blocks = [paddle.full([size], float("nan")) for size in range(20, 400, 20)]
+        del blocks
+        x.stop_gradient = weight.stop_gradient = False
+        output = ShiftedConvolution.apply(x, weight, 1)
+        np.testing.assert_array_equal(output.numpy(), clean)
+        by_x, by_weight = paddle.grad([output], [x, weight], [paddle.ones_like(output)])
+        assert np.isfinite(by_x.numpy()).all()
+        assert np.isfinite(by_weight.numpy()).all()
+
+
+@needs_library
+@pytest.mark.parametrize("frozen", ["x", "weight"])
+def test_what_is_frozen_gets_no_gradient(frozen: str) -> None:
+    tensors = {"x": paddle.randn([2, 3, 5, 4]), "weight": paddle.randn([4, 3, 3, 3])}
+    for name, one in tensors.items():
+        one.stop_gradient = name == frozen
+    ShiftedConvolution.apply(*tensors.values(), 1).sum().backward()
+    assert {name for name, one in tensors.items() if one.grad is None} == {frozen}
+
+
+@needs_library
+def test_the_inputs_layout_does_not_matter_and_inputs_stay() -> None:
+    x, weight = paddle.randn([2, 5, 4, 3]), paddle.randn([4, 3, 3, 3])
+    before = x.numpy().copy(), weight.numpy().copy()
+    turned = ShiftedConvolution.apply(x.transpose([0, 3, 1, 2]), weight, 1)
+    plain = ShiftedConvolution.apply(paddle.to_tensor(before[0].transpose(0, 3, 1, 2).copy()), weight, 1)
+    np.testing.assert_array_equal(turned.numpy(), plain.numpy())
+    for tensor, value in zip((x, weight), before, strict=True):
+        np.testing.assert_array_equal(tensor.numpy(), value)
+
+
+@pytest.fixture
+def shifted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Dilations of the convolutions that were done by shifts."""
+    calls: list[int] = []
+    apply = ShiftedConvolution.apply
+
+    def spy(x: paddle.Tensor, weight: paddle.Tensor, dilation: int) -> paddle.Tensor:
+        calls.append(dilation)
+        return apply(x, weight, dilation)
+
+    monkeypatch.setattr(convolution.ShiftedConvolution, "apply", spy)
+    return calls
+
+
+@needs_library
+def test_large_convolutions_are_done_by_shifts_and_agree(shifted: list[int]) -> None:
+    layer = Convolution(64, 64, 3, dilation=2)
+    x = paddle.randn([1, 64, 48, 44])
+    plain = nn.Conv2D.forward(layer, x).numpy()
+    assert shifted == []
+    np.testing.assert_allclose(layer(x).numpy(), plain, rtol=0, atol=1e-4)
+    assert shifted == [2]
+
+
+@needs_library
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (Convolution(64, 64, 3), [1, 64, 20, 20]),  # small
+        (Convolution(64, 64, 3, dilation=8), [1, 64, 64, 64]),  # much margin
+        (Convolution(64, 64, 3, stride=2), [1, 64, 64, 64]),
+        (Convolution(64, 64, 3, bias=True), [1, 64, 64, 64]),
+        (Convolution(256, 256, 1), [1, 256, 64, 64]),
+        (Convolution(16, 256, 3), [1, 16, 64, 64]),  # thin
+    ],
+    ids=["small", "margin", "stride", "bias", "1x1", "thin"],
+)
+def test_other_convolutions_are_paddles(layer: Convolution, shape: list[int], shifted: list[int]) -> None:
+    x = paddle.randn(shape)
+    np.testing.assert_array_equal(layer(x).numpy(), nn.Conv2D.forward(layer, x).numpy())
+    assert shifted == []
+
+
+def test_mixed_precision_graphs_and_other_builds_are_paddles(
+    shifted: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer, x = Convolution(64, 64, 3), paddle.randn([1, 64, 64, 64])
+    graph = paddle.jit.to_static(layer, full_graph=True)
+    with paddle.no_grad():
+        in_graph = graph(x).numpy()
+    layer.forward = layer.forward.dygraph_function
+    monkeypatch.setattr(paddle, "is_autocast_enabled", lambda: True)
+    layer(x)
+    monkeypatch.undo()
+    monkeypatch.setattr(convolution, "has_matrix_library", lambda: False)
+    np.testing.assert_allclose(layer(x).numpy(), in_graph, rtol=0, atol=1e-4)
+    assert shifted == []
+
+
+def test_the_unit_of_the_networks_has_it() -> None:
+    unit = ConvNormAct(32, 48, 3, dilation=2, bias=True)
+    assert isinstance(unit._conv, Convolution)
+    assert {name: tuple(value.shape) for name, value in unit._conv.state_dict().items()} == {
+        "weight": (48, 32, 3, 3),
+        "bias": (48,),
+    }
