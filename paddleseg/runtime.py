@@ -7,8 +7,8 @@ product slower (240 → 156 GFLOP/s), so it is made on AMD only. Both change low
 :class:`RuntimeSettings`.
 
 OpenMP threads that have nothing to do spin for 200 ms and take the cores from data workers and from other
-processes meanwhile. With ``OMP_WAIT_POLICY=PASSIVE`` they sleep at once, but waking them makes a training step
-of ResNet18 a tenth slower. ``KMP_BLOCKTIME=1`` beside it lets them spin for one millisecond.
+processes meanwhile. With ``OMP_WAIT_POLICY=PASSIVE`` they sleep at once, but waking them makes a step of
+ResNet18 a tenth slower. ``KMP_BLOCKTIME=1`` beside it lets them spin for one millisecond.
 """
 
 from __future__ import annotations
