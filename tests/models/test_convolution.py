@@ -108,14 +108,16 @@ def test_large_convolutions_are_done_by_shifts_and_agree(shifted: list[int]) -> 
 @pytest.mark.parametrize(
     ("layer", "shape"),
     [
-        (Convolution(64, 64, 3), [1, 64, 20, 20]),  # small
+        (Convolution(64, 64, 3), [1, 64, 36, 36]),  # few operations
+        (Convolution(256, 512, 3), [1, 256, 30, 30]),  # few pixels
+        (Convolution(256, 512, 3), [1, 256, 9, 200]),  # flat
         (Convolution(64, 64, 3, dilation=8), [1, 64, 64, 64]),  # much margin
         (Convolution(64, 64, 3, stride=2), [1, 64, 64, 64]),
         (Convolution(64, 64, 3, bias=True), [1, 64, 64, 64]),
         (Convolution(256, 256, 1), [1, 256, 64, 64]),
         (Convolution(16, 256, 3), [1, 16, 64, 64]),  # thin
     ],
-    ids=["small", "margin", "stride", "bias", "1x1", "thin"],
+    ids=["small", "pixels", "flat", "margin", "stride", "bias", "1x1", "thin"],
 )
 def test_other_convolutions_are_paddles(layer: Convolution, shape: list[int], shifted: list[int]) -> None:
     x = paddle.randn(shape)
@@ -123,20 +125,51 @@ def test_other_convolutions_are_paddles(layer: Convolution, shape: list[int], sh
     assert shifted == []
 
 
-def test_mixed_precision_graphs_and_other_builds_are_paddles(
+def test_mixed_precision_other_builds_and_layers_told_so_are_paddles(
     shifted: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     layer, x = Convolution(64, 64, 3), paddle.randn([1, 64, 64, 64])
-    graph = paddle.jit.to_static(layer, full_graph=True)
-    with paddle.no_grad():
-        in_graph = graph(x).numpy()
-    layer.forward = layer.forward.dygraph_function
     monkeypatch.setattr(paddle, "is_autocast_enabled", lambda: True)
     layer(x)
     monkeypatch.undo()
     monkeypatch.setattr(convolution, "has_matrix_library", lambda: False)
-    np.testing.assert_allclose(layer(x).numpy(), in_graph, rtol=0, atol=1e-4)
+    layer(x)
+    monkeypatch.undo()
+    layer.shifts = False
+    x.stop_gradient = False
+    (by_x,) = paddle.grad([layer(x).sum()], [x])
+    assert by_x.shape == x.shape
     assert shifted == []
+
+
+@pytest.mark.parametrize("full_graph", [True, False])
+@pytest.mark.parametrize("side", [16, 48])
+def test_graphs_are_made_of_paddles(shifted: list[int], full_graph: bool, side: int) -> None:
+    layer, x = ConvNormAct(64, 64, 3), paddle.randn([1, 64, side, side])
+    layer.eval()
+    with paddle.no_grad():
+        got = paddle.jit.to_static(layer, full_graph=full_graph)(x).numpy()
+        layer._conv.shifts = False
+        expected = layer.forward.dygraph_function(x).numpy()
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-4)
+    assert shifted == [] or not full_graph  # traced from bytecode, the layer is left to eager execution
+
+
+@needs_library
+def test_an_input_changed_before_backward_is_refused() -> None:
+    layer, image = Convolution(64, 64, 3), paddle.randn([1, 64, 48, 48])
+    image.stop_gradient = False
+    inner = image * 1.0
+    output = layer(inner)
+    inner.scale_(2.0)
+    with pytest.raises(OSError, match="changed in place"):
+        output.sum().backward()
+
+
+def test_paddle_says_what_is_wrong_with_an_input() -> None:
+    for shape in ([1, 32, 64, 64], [64, 64, 64]):
+        with pytest.raises(ValueError, match=r"(?i)channel|dim"):
+            Convolution(64, 64, 3)(paddle.zeros(shape))
 
 
 def test_the_unit_of_the_networks_has_it() -> None:

@@ -127,3 +127,29 @@ def test_inputs_are_left_as_they_are(layer: CrissCrossAttention) -> None:
     after = x.numpy(), upstream.numpy(), [one.numpy() for one in layer.parameters()]
     for old, new in zip([*before[:2], *before[2]], [*after[:2], *after[2]], strict=True):
         np.testing.assert_array_equal(old, new)
+
+
+def test_numbers_that_are_not_finite_do_not_vanish_while_gamma_is_0(layer: CrissCrossAttention) -> None:
+    layer.gamma.set_value(paddle.zeros([1]))
+    layer.v_conv.bias.set_value(paddle.full([CHANNELS], float("nan")))
+    assert np.isnan(layer(paddle.randn([1, CHANNELS, 3, 4])).numpy()).all()
+
+
+def test_an_input_changed_before_backward_is_refused(layer: CrissCrossAttention) -> None:
+    image = paddle.randn([1, CHANNELS, 3, 4]) * layer.gamma
+    output = layer(image)
+    image.scale_(2.0)
+    with pytest.raises(OSError, match="changed in place"):
+        output.sum().backward()
+
+
+@pytest.mark.parametrize("full_graph", [True, False])
+def test_graphs_are_made_of_the_plain_formula(
+    layer: CrissCrossAttention, runs: list[bool], full_graph: bool
+) -> None:
+    x = paddle.randn([1, CHANNELS, 3, 4])
+    with paddle.no_grad():
+        expected = layer._plain(x).numpy()
+        got = paddle.jit.to_static(layer, full_graph=full_graph)(x).numpy()
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-5)
+    assert runs == [] or not full_graph  # traced from bytecode, the layer is left to eager execution

@@ -16,18 +16,32 @@ import paddle
 from paddle import nn
 from paddle.autograd import PyLayer
 
-from paddleseg.models.layers.matrix_library import Floats, has_matrix_library, multiply, shared
+from paddleseg.models.layers.matrix_library import (
+    Floats,
+    check_versions,
+    has_matrix_library,
+    multiply,
+    runs_eagerly,
+    saved_versions,
+    shared,
+)
 
 __all__ = ["Convolution", "ShiftedConvolution"]
 
-# Below, products are too thin, or too small for nine calls a convolution, or too much of them is margin.
+# Beyond these, Paddle's is as fast: products are too thin or too small, or too much of them is margin.
 _LEAST_CHANNELS = 32
+_LEAST_PIXELS = 2**10
 _LEAST_OPERATIONS = 2**27
 _GREATEST_MARGIN = 1 / 10
 
 
 class Convolution(nn.Conv2D):
     """``nn.Conv2D`` that keeps the size, up to its stride: with the same numbers but for rounding.
+
+    Large float32 images on the CPU are convolved by :class:`ShiftedConvolution`. As with any function of
+    one's own in Paddle 3.3.1, a second ``backward()`` over one graph (``retain_graph=True``) then crashes,
+    there are no second derivatives, and ``paddle.grad`` wants those by input and weight together: set
+    ``shifts`` to False for such uses.
 
     Args:
         in_channels: Channels of the input.
@@ -36,6 +50,9 @@ class Convolution(nn.Conv2D):
         stride: Step of the kernel, in pixels.
         dilation: Distance between the kernel's taps, in pixels.
         bias: Whether the convolution has a bias.
+
+    Attributes:
+        shifts: Whether images may be convolved so.
 
     Shape:
         N×in_channels×H×W → N×out_channels×⌈H/stride⌉×⌈W/stride⌉.
@@ -61,20 +78,22 @@ class Convolution(nn.Conv2D):
             dilation=dilation,
             bias_attr=None if bias else False,
         )
-        thick = min(in_channels, out_channels) >= _LEAST_CHANNELS
-        self._shifts = kernel_size > 1 and stride == 1 and not bias and thick
+        self.shifts = kernel_size > 1 and stride == 1 and not bias and in_channels >= _LEAST_CHANNELS
         self._margin, self._taps_apart = margin, dilation
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        if self._shifts and paddle.in_dynamic_mode() and self._pays(x):
+        if self.shifts and runs_eagerly() and self._pays(x):
             return ShiftedConvolution.apply(x, self.weight, self._taps_apart)
         return super().forward(x)
 
     def _pays(self, x: paddle.Tensor) -> bool:
-        operations = 2 * self.weight.size * x.shape[2] * x.shape[3]
-        large = operations >= _LEAST_OPERATIONS and self._margin <= x.shape[3] * _GREATEST_MARGIN
+        if x.ndim != 4 or x.shape[1] != self.weight.shape[1]:
+            return False  # Paddle says what is wrong
+        pixels = x.shape[2] * x.shape[3]
+        large = pixels >= _LEAST_PIXELS and 2 * self.weight.size * pixels >= _LEAST_OPERATIONS
+        filled = self._margin <= min(x.shape[2:]) * _GREATEST_MARGIN
         single = x.dtype == self.weight.dtype == paddle.float32 and not paddle.is_autocast_enabled()
-        return large and single and x.place.is_cpu_place() and has_matrix_library()
+        return large and filled and single and x.place.is_cpu_place() and has_matrix_library()
 
 
 class ShiftedConvolution(PyLayer):
@@ -103,6 +122,7 @@ class ShiftedConvolution(PyLayer):
         for pixels, result in zip(shared(x), shared(output), strict=True):
             shifts.convolve(taps, shifts.pad(pixels), result)
         ctx.save_for_backward(x, weight)
+        ctx.versions = saved_versions(x, weight)
         ctx.dilation = dilation
         ctx.learned = [not one.stop_gradient for one in (x, weight)]
         return output
@@ -116,6 +136,7 @@ class ShiftedConvolution(PyLayer):
             upstream: Derivatives by the output, N×out×H×W.
         """
         x, weight = ctx.saved_tensor()
+        check_versions(ctx.versions, x, weight)
         for_x, for_weight = ctx.learned
         shifts = _Shifts(x.shape[2], x.shape[3], weight.shape[2], ctx.dilation)
         by_x = paddle.empty_like(x) if for_x else None

@@ -15,7 +15,13 @@ import paddle
 from paddle.autograd import PyLayer
 
 from paddleseg.models.layers.attention_lines import LEAST_WEIGHT, MASKED_LOGIT
-from paddleseg.models.layers.matrix_library import Floats, multiply, shared
+from paddleseg.models.layers.matrix_library import (
+    Floats,
+    check_versions,
+    multiply,
+    saved_versions,
+    shared,
+)
 
 __all__ = ["CpuCrissCrossFunction"]
 
@@ -63,8 +69,9 @@ class CpuCrissCrossFunction(PyLayer):
             _attend(shared(query_key)[image], weights)
             _add_context(weights, shared(value)[image], gamma.item(), pixels, result)
         ctx.learned = [not one.stop_gradient for one in (x, gamma, *tensors)]
-        kept = [attention] if keep else []
-        ctx.save_for_backward(x, gamma, *tensors, query_key, value, *kept)
+        ctx.kept = keep
+        ctx.versions = saved_versions(x, gamma, *tensors)
+        ctx.save_for_backward(x, gamma, *tensors, query_key, value, *([attention] if keep else []))
         return output
 
     @staticmethod
@@ -77,13 +84,14 @@ class CpuCrissCrossFunction(PyLayer):
             upstream: Derivatives by the output, N×C×H×W.
         """
         x, gamma, *tensors, query_key, value = (saved := ctx.saved_tensor())[:10]
+        check_versions(ctx.versions, x, gamma, *tensors)
         upstream = upstream.contiguous()
-        attention = saved[10] if len(saved) > 10 else _empty([1, *x.shape[2:], sum(x.shape[2:])])
+        attention = saved[-1] if ctx.kept else _empty([1, *x.shape[2:], sum(x.shape[2:])])
         by_gamma = 0.0
         for image, by_output in enumerate(shared(upstream)):
             queries, values = shared(query_key)[image], shared(value)[image]
             weights = shared(attention)[image % len(attention)]
-            if len(saved) == 10:
+            if not ctx.kept:
                 _attend(queries, weights)
             by_gamma += _attention_backward(weights, queries, values, by_output, gamma.item())
         by_x = upstream.clone()
@@ -140,18 +148,18 @@ def _products(left: Floats, right: Floats, weights: Floats) -> None:
     multiply(left, _turned(right), in_row)
 
 
-def _sum_over_both(weights: Floats, image: Floats, out: Floats, *, factor: float = 1.0) -> None:
+def _sum_over_both(weights: Floats, image: Floats, out: Floats) -> None:
     """Each pixel's weighted sum over its column and row, H×W×C."""
     in_column, in_row = _both(weights)
-    multiply(in_column, _columns(image), _columns(out), factor=factor)
-    multiply(in_row, image, out, factor=factor, add=True)
+    multiply(in_column, _columns(image), _columns(out))
+    multiply(in_row, image, out, add=True)
 
 
-def _sum_by_both(weights: Floats, image: Floats, out: Floats, *, factor: float = 1.0) -> None:
+def _sum_by_both(weights: Floats, image: Floats, out: Floats) -> None:
     """The transpose of :func:`_sum_over_both`: what those of its column and row have of each pixel."""
     in_column, in_row = _both(weights)
-    multiply(_turned(in_column), _columns(image), _columns(out), factor=factor)
-    multiply(_turned(in_row), image, out, factor=factor, add=True)
+    multiply(_turned(in_column), _columns(image), _columns(out))
+    multiply(_turned(in_row), image, out, add=True)
 
 
 def _attend(query_key: Floats, weights: Floats) -> None:
@@ -182,17 +190,21 @@ def _attention_backward(
     by_context, by_weights = shared(_empty(value.shape)), shared(_empty(weights.shape))
     cv2.transpose(_lines(upstream), dst=by_context.reshape(-1, len(upstream)))
     _products(by_context, value, by_weights)
-    _sum_by_both(weights, by_context, value, factor=factor)
+    by_context *= np.float32(
+        factor
+    )  # before it is summed over pixels, so that nothing overflows while gamma is 0
+    _sum_by_both(weights, by_context, value)
     by_gamma = 0.0
     for piece, by_piece in zip(_pieces(weights), _pieces(by_weights), strict=True):
         sums = np.einsum("pk,pk->p", piece, by_piece)
         by_gamma += float(sums.sum(dtype=np.float64))
         by_piece -= sums[:, None]
         by_piece *= piece
+        by_piece *= np.float32(factor)
     query, key = np.split(query_key, 2, axis=-1)
     by_query = shared(_empty(query.shape))
-    _sum_over_both(by_weights, key, by_query, factor=factor)
-    _sum_by_both(by_weights, query, key, factor=factor)
+    _sum_over_both(by_weights, key, by_query)
+    _sum_by_both(by_weights, query, key)
     query[...] = by_query
     return by_gamma
 
@@ -208,7 +220,8 @@ def _add_context(weights: Floats, value: Floats, factor: float, pixels: Floats, 
         out: C×H×W.
     """
     context = shared(_empty(value.shape))
-    _sum_over_both(weights, value, context, factor=factor)
+    _sum_over_both(weights, value, context)
+    context *= np.float32(factor)
     cv2.transpose(context.reshape(-1, len(out)), dst=_lines(out))
     out += pixels
 

@@ -9,7 +9,7 @@ from paddle import nn
 from paddleseg.models.layers.attention_lines import MASKED_LOGIT
 from paddleseg.models.layers.cpu_criss_cross import CpuCrissCrossFunction
 from paddleseg.models.layers.criss_cross_function import CrissCrossFunction
-from paddleseg.models.layers.matrix_library import has_matrix_library
+from paddleseg.models.layers.matrix_library import has_matrix_library, runs_eagerly
 
 __all__ = ["CrissCrossAttention"]
 
@@ -55,7 +55,7 @@ class CrissCrossAttention(nn.Layer):
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         convolutions = (self.q_conv, self.k_conv, self.v_conv)
         hooked = any(one._forward_pre_hooks or one._forward_post_hooks for one in convolutions)
-        if hooked or not paddle.in_dynamic_mode() or not x.size:
+        if hooked or not runs_eagerly() or not x.size:
             return self._plain(x)
         parameters = [one.weight for one in convolutions] + [one.bias for one in convolutions]
         compute, weight_bytes = _compute_dtype(x), 4 * x.size // x.shape[1] * sum(x.shape[2:])

@@ -15,8 +15,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import paddle
+from paddle.jit.sot.psdb import in_sot
 
-__all__ = ["Floats", "has_matrix_library", "multiply", "shared"]
+__all__ = [
+    "Floats",
+    "check_versions",
+    "has_matrix_library",
+    "multiply",
+    "runs_eagerly",
+    "saved_versions",
+    "shared",
+]
 
 Floats = npt.NDArray[np.float32]
 
@@ -30,26 +39,54 @@ def has_matrix_library() -> bool:
     return _product() is not None
 
 
-def multiply(left: Floats, right: Floats, out: Floats, *, factor: float = 1.0, add: bool = False) -> None:
-    """Writes ``factor · left @ right`` into ``out``, or adds it.
+def runs_eagerly() -> bool:
+    """Whether tensors have memory now: not while a graph is made, be it traced from Python's bytecode."""
+    return bool(paddle.in_dynamic_mode()) and not in_sot()
+
+
+def saved_versions(*tensors: paddle.Tensor) -> list[int]:
+    """What a function of one's own remembers of the tensors that its backward needs."""
+    return [one.inplace_version for one in tensors]
+
+
+def check_versions(versions: list[int], *tensors: paddle.Tensor) -> None:
+    """Refuses tensors that were changed since: Paddle looks after those of its own operations alone.
+
+    Raises:
+        RuntimeError: One was.
+    """
+    if saved_versions(*tensors) != versions:
+        raise RuntimeError(
+            "a tensor needed for the gradient was changed in place after the forward pass; "
+            "change a copy of it, or call backward() first"
+        )
+
+
+def multiply(left: Floats, right: Floats, out: Floats, *, add: bool = False) -> None:
+    """Writes ``left @ right`` into ``out``, or adds it.
 
     Args:
         left: M×K float32, or B×M×K; a view of any strides, where one of the last two axes is contiguous.
         right: K×N, or B×K×N, likewise.
-        out: M×N, or B×M×N, with a contiguous last axis; must not overlap the others.
-        factor: Multiplied by each element of the product.
+        out: M×N, or B×M×N, writable, with a contiguous last axis; must not overlap the others.
         add: Whether the product is added to what is there.
 
     Raises:
         ValueError: Shapes or strides do not fit.
     """
+    if not left.ndim == right.ndim == out.ndim or left.ndim not in (2, 3):
+        raise ValueError(f"{left.ndim}, {right.ndim} and {out.ndim} axes: expected 2 or 3 of each")
+    if not out.flags.writeable:
+        raise ValueError("out: expected an array that may be written to")
     if left.ndim == 2:
         left, right, out = left[None], right[None], out[None]
     (batch, rows, inner), (_, _, columns) = left.shape, right.shape
     if right.shape[:2] != (batch, inner) or out.shape != (batch, rows, columns):
         raise ValueError(f"shapes {left.shape}, {right.shape} and {out.shape} do not make a product")
-    if not out.size:
-        return
+    if not out.size or not inner:
+        raise ValueError(
+            f"shapes {left.shape}, {right.shape} and {out.shape}: expected something to multiply"
+        )
     left_order, left_step = _layout(left)
     right_order, right_step = _layout(right)
     out_order, out_step = _layout(out)
@@ -59,7 +96,7 @@ def multiply(left: Floats, right: Floats, out: Floats, *, factor: float = 1.0, a
     assert product is not None
     sizes = [_integer(size) for size in (rows, columns, inner)]
     product(
-        *(_ROW_MAJOR, _integer(left_order), _integer(right_order), *sizes, _number(factor)),
+        *(_ROW_MAJOR, _integer(left_order), _integer(right_order), *sizes, _number(1.0)),
         *(_addresses(left), _integer(left_step), _addresses(right), _integer(right_step)),
         *(_number(float(add)), _addresses(out), _integer(out_step), 1, _integer(batch)),
     )
