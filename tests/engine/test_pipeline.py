@@ -112,11 +112,12 @@ def test_what_waits_is_done_after_ctrl_c_and_after_an_error(error: type[BaseExce
 
 def test_what_waits_is_dropped_when_a_call_has_failed() -> None:
     done: list[int] = []
-    go = threading.Event()
+    go, started = threading.Event(), threading.Semaphore(0)
 
     def work(number: int) -> None:
         if number == 0:
             raise OSError("full")
+        started.release()
         go.wait(30)
         done.append(number)
 
@@ -124,6 +125,8 @@ def test_what_waits_is_dropped_when_a_call_has_failed() -> None:
         with Behind(workers=2) as behind:
             for number in range(4):
                 behind.call(work, number)
+            for _ in range(2):
+                assert started.acquire(timeout=30)
             threading.Timer(0.5, go.set).start()
             behind.wait()
 
