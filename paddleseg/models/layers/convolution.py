@@ -78,12 +78,13 @@ class Convolution(nn.Conv2D):
             dilation=dilation,
             bias_attr=None if bias else False,
         )
-        self.shifts = kernel_size > 1 and stride == 1 and not bias and in_channels >= _LEAST_CHANNELS
+        self.shifts = kernel_size > 1 and stride == 1 and in_channels >= _LEAST_CHANNELS
         self._margin, self._taps_apart = margin, dilation
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         if self.shifts and runs_eagerly() and self._pays(x):
-            return ShiftedConvolution.apply(x, self.weight, self._taps_apart)
+            sums = ShiftedConvolution.apply(x, self.weight, self._taps_apart)
+            return sums if self.bias is None else sums + self.bias.reshape([-1, 1, 1])
         return super().forward(x)
 
     def _pays(self, x: paddle.Tensor) -> bool:
