@@ -16,8 +16,8 @@ __all__ = ["Activation", "ConvNormAct"]
 Activation = Literal["relu", "leaky_relu", "none"]
 
 _ACTIVATIONS: dict[str, Callable[[paddle.Tensor], paddle.Tensor]] = {
-    "relu": F.relu,
-    "leaky_relu": lambda x: F.leaky_relu(x, negative_slope=0.01),
+    "relu": lambda x: F.relu_(x) if paddle.in_dynamic_mode() else F.relu(x),
+    "leaky_relu": lambda x: F.leaky_relu_(x, 0.01) if paddle.in_dynamic_mode() else F.leaky_relu(x, 0.01),
     "none": lambda x: x,
 }
 
