@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import paddle
 from paddle import Tensor
@@ -57,11 +58,11 @@ class CombinedLoss:
         self.coefs = tuple(float(factor) for factor in coefs)
         self.names = _part_names(self.losses, names)
 
-    def __call__(self, logits: Sequence[Tensor], labels: Tensor) -> LossValues:
+    def __call__(self, logits: Sequence[Any], labels: Tensor) -> LossValues:
         """Computes the loss of all outputs.
 
         Args:
-            logits: One N×C×H×W tensor an output, main first.
+            logits: One N×C×H×W tensor an output, main first; or what else the output's loss takes.
             labels: N×H×W int64.
 
         Raises:

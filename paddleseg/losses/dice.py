@@ -9,6 +9,7 @@ from paddle import Tensor
 
 from paddleseg.losses import functional
 from paddleseg.losses.base import check_ignore_index, check_weight, match_weight
+from paddleseg.losses.functional_overlap import dice_loss
 from paddleseg.registry import LOSSES
 
 __all__ = ["DiceLoss"]
@@ -49,7 +50,7 @@ class DiceLoss:
             A float32 scalar; 0 when every pixel is ignored.
         """
         labels = functional.as_labels(labels, logits)
-        loss = functional.dice_loss(logits, labels, ignore_index=self.ignore_index, smooth=self.smooth)
+        loss = dice_loss(logits, labels, ignore_index=self.ignore_index, smooth=self.smooth)
         if self.weight is not None:
             loss = loss * paddle.to_tensor(match_weight(self.weight, logits.shape[1], self), dtype="float32")
         return loss.mean()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import paddle
 from paddle import Tensor
@@ -11,7 +12,7 @@ from paddleseg.registry import LOSSES
 
 __all__ = ["Loss", "MixedLoss", "loss_terms", "term_names"]
 
-Loss = Callable[[Tensor, Tensor], Tensor]
+Loss = Callable[[Any, Tensor], Tensor]
 
 
 @LOSSES.register
@@ -34,11 +35,11 @@ class MixedLoss:
         self.losses = tuple(losses)
         self.coef = tuple(float(factor) for factor in coef)
 
-    def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:
+    def __call__(self, logits: Any, labels: Tensor) -> Tensor:
         """Computes the sum.
 
         Args:
-            logits: N×C×H×W, any float type.
+            logits: N×C×H×W, any float type; or what else the losses take.
             labels: N×H×W int64.
 
         Returns:
@@ -47,7 +48,7 @@ class MixedLoss:
         return paddle.add_n(loss_terms(self, logits, labels))
 
 
-def loss_terms(loss: Loss, logits: Tensor, labels: Tensor) -> list[Tensor]:
+def loss_terms(loss: Loss, logits: Any, labels: Tensor) -> list[Tensor]:
     """The terms whose sum is the loss, each with its factor: one, or those of a :class:`MixedLoss`."""
     if not isinstance(loss, MixedLoss):
         return [loss(logits, labels)]

@@ -133,3 +133,126 @@ def lovasz(logits: np.ndarray, labels: np.ndarray, *, classes: str | Sequence[in
             before = now
         losses.append(loss)
     return sum(losses) / len(losses)
+
+
+def tversky(
+    logits: np.ndarray,
+    labels: np.ndarray,
+    *,
+    alpha: float = 0.3,
+    beta: float = 0.7,
+    smooth: float = 1.0,
+    weight: Sequence[float] | None = None,
+) -> float:
+    batch, classes = logits.shape[:2]
+    total = 0.0
+    for n in range(batch):
+        valid = [pixel for pixel in pixels(logits[n : n + 1], labels[n : n + 1]) if pixel[1] != 255]
+        for c in range(classes):
+            hit = sum(chances[c] for chances, label in valid if label == c)
+            wrong = sum(chances[c] for chances, label in valid if label != c)
+            missed = sum(1 - chances[c] for chances, label in valid if label == c)
+            share = (hit + smooth) / (hit + alpha * wrong + beta * missed + smooth + 1e-8)
+            total += (weight[c] if weight else 1.0) * (1 - share)
+    return total / batch / classes
+
+
+def multi_class_focal(
+    logits: np.ndarray,
+    labels: np.ndarray,
+    *,
+    alpha: float | Sequence[float] = 1.0,
+    gamma: float = 2.0,
+) -> float:
+    losses = []
+    for chances, label in pixels(logits, labels):
+        if label != 255:
+            factor = alpha if isinstance(alpha, float) else alpha[label]
+            losses.append(-factor * (1 - chances[label]) ** gamma * math.log(chances[label]))
+    return sum(losses) / len(losses)
+
+
+def answers(logits: np.ndarray, labels: np.ndarray) -> list[tuple[float, bool, int]]:
+    """(logit, whether the pixel belongs to its class, class) of every logit at valid pixels.
+
+    A single channel is that of class 1.
+    """
+    classes = logits.shape[1]
+    return [
+        (float(logits[n, c, y, x]), bool(labels[n, y, x] == (c if classes > 1 else 1)), c)
+        for n, c, y, x in np.ndindex(*logits.shape)
+        if labels[n, y, x] != 255
+    ]
+
+
+def focal(logits: np.ndarray, labels: np.ndarray, *, alpha: float = 0.25, gamma: float = 2.0) -> float:
+    losses = []
+    for logit, yes, _ in answers(logits, labels):
+        chance = 1 / (1 + math.exp(-logit if yes else logit))
+        losses.append(-(alpha if yes else 1 - alpha) * (1 - chance) ** gamma * math.log(chance))
+    return sum(losses) / len(losses)
+
+
+def binary_cross_entropy(
+    logits: np.ndarray,
+    labels: np.ndarray,
+    *,
+    weight: str | Sequence[float] | None = None,
+    pos_weight: str | float | None = None,
+) -> float:
+    everything = answers(logits, labels)
+    noes = sum(not yes for _, yes, _ in everything) / len(everything)
+    total = 0.0
+    for logit, yes, c in everything:
+        loss = -math.log(1 / (1 + math.exp(-logit if yes else logit)))
+        if weight == "dynamic":
+            loss *= 2 * noes if yes else 2 * (1 - noes)
+        elif weight:
+            loss *= weight[c]
+        if yes and pos_weight:
+            loss *= 2 * noes if pos_weight == "dynamic" else pos_weight
+        total += loss
+    return total / len(everything)
+
+
+def relaxed(
+    logits: np.ndarray, labels: np.ndarray, *, border: int = 1, upper_bound: float | None = None
+) -> float:
+    """Boundary-relaxed cross-entropy; ``upper_bound`` switches the class weights on."""
+    losses = []
+    for scores, truth in zip(logits, labels, strict=True):
+        height, width = truth.shape
+        sets = {}
+        for y, x in np.ndindex(height, width):
+            if truth[y, x] != 255:
+                square = truth[max(0, y - border) : y + border + 1, max(0, x - border) : x + border + 1]
+                sets[y, x] = sorted(set(square.ravel().tolist()) - {255})
+        members = [c for near in sets.values() for c in near]
+        for (y, x), near in sets.items():
+            chances = softmax(scores[:, y, x])
+            loss = -math.log(sum(chances[c] for c in near))
+            if upper_bound is not None:
+                shares = [members.count(c) / len(members) for c in near]
+                loss *= sum(1 + upper_bound * (1 - share) for share in shares) / len(near)
+            losses.append(loss)
+    return sum(losses) / len(losses)
+
+
+def unit(rows: np.ndarray) -> np.ndarray:
+    """Rows of length 1."""
+    return rows / np.sqrt((rows**2).sum(axis=1, keepdims=True))
+
+
+def contrast_of_pixels(embedding: np.ndarray, classes: list[int], temperature: float) -> float:
+    anchors = []
+    for i, own in enumerate(classes):
+        like = [math.exp(embedding[i] @ other / temperature) for other in embedding]
+        others = sum(like[k] for k, kind in enumerate(classes) if kind != own)
+        positive = [
+            -math.log(like[j] / (like[j] + others))
+            for j, kind in enumerate(classes)
+            if kind == own and j != i
+        ]
+        if positive:
+            anchors.append(sum(positive) / len(positive))
+    return sum(anchors) / len(anchors)

@@ -25,6 +25,24 @@ def test_class_members_leave_ignored_pixels_out() -> None:
     np.testing.assert_array_equal(members.numpy(), [[[[1, 0, 0]], [[0, 0, 0]]]])
 
 
+def test_log_sum_exp() -> None:
+    rows = [[1.0, 1e4, -1e30, -90.0], [2.0, 0.0, -1e30, -90.0], [3.0, 1e4, -1e30, -200.0]]
+    logits = paddle.to_tensor(rows, stop_gradient=False)
+    value = functional.log_sum_exp(logits.reshape([1, 3, 2, 2]))
+    value.sum().backward()
+    powers = np.exp([1.0, 2.0, 3.0])
+    expected = [np.log(powers.sum()), 1e4 + np.log(2), -1e30, -90 + np.log(2)]
+    np.testing.assert_allclose(value.numpy().ravel(), expected, rtol=1e-6)
+    shares = np.stack([powers / powers.sum(), [0.5, 0, 0.5], [1 / 3] * 3, [0.5, 0.5, 0]], axis=1)
+    np.testing.assert_allclose(logits.grad.numpy(), shares, atol=1e-6)
+
+
+def test_masked() -> None:
+    values = paddle.arange(1, 5, dtype="float32").reshape([1, 2, 1, 2])
+    found = functional.masked(values, paddle.to_tensor([[[True, False]]]))
+    np.testing.assert_array_equal(found.numpy(), [[[[1, 0]], [[3, 0]]]])
+
+
 def test_pixel_weights() -> None:
     labels = paddle.to_tensor([[[1, 255, 0]]])
     weights = functional.pixel_weights(labels, labels != 255, [0.5, 2.0])
