@@ -5,16 +5,19 @@ resuming needs the iteration only.
 
 ``build.py`` calls ``SCHEDULES.get(type)(iters=<iterations of the run>, **keys of the lr_scheduler block)``.
 Every factory takes ``warmup_iters`` and ``warmup_start_lr``: the learning rate then rises linearly from
-``warmup_start_lr``, would reach ``learning_rate`` at step ``warmup_iters``, and there the schedule starts at
-its own step 0, over the iterations that are left.
+``warmup_start_lr``, would reach the schedule's first learning rate at step ``warmup_iters``, and there the
+schedule starts at its own step 0, over the iterations that are left. All steps are iterations, as in
+PaddleSeg, not epochs.
+
+One schedule follows the run's results: :mod:`paddleseg.optim.plateau`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
-from paddleseg.errors import ConfigError
+from paddleseg.optim.ranges import check_number
+from paddleseg.optim.warmup import Schedule, add_warmup, steps_after_warmup
 from paddleseg.registry import SCHEDULES
 
 __all__ = [
@@ -25,10 +28,7 @@ __all__ = [
     "cosine_schedule",
     "polynomial",
     "polynomial_schedule",
-    "with_warmup",
 ]
-
-Schedule = Callable[[int], float]
 
 
 def constant(learning_rate: float) -> Schedule:
@@ -72,24 +72,6 @@ def cosine(learning_rate: float, *, period: int, end_lr: float) -> Schedule:
     return lambda step: end_lr + (learning_rate - end_lr) * (1.0 + math.cos(math.pi * step / period)) / 2.0
 
 
-def with_warmup(schedule: Schedule, *, warmup_iters: int, warmup_start_lr: float, end_lr: float) -> Schedule:
-    """A straight line first, then the schedule from its own step 0.
-
-    Args:
-        schedule: What follows.
-        warmup_iters: The steps that the line takes; 0: none.
-        warmup_start_lr: At step 0.
-        end_lr: What the line would reach at step ``warmup_iters``.
-    """
-
-    def warmed_up(step: int) -> float:
-        if step >= warmup_iters:
-            return schedule(step - warmup_iters)
-        return warmup_start_lr + (end_lr - warmup_start_lr) * step / warmup_iters
-
-    return warmed_up
-
-
 @SCHEDULES.register(name="PolynomialDecay")
 def polynomial_schedule(
     *,
@@ -102,7 +84,7 @@ def polynomial_schedule(
     warmup_iters: int = 0,
     warmup_start_lr: float = 0.0,
 ) -> Schedule:
-    """Polynomial decay.
+    """Polynomial decay: (learning_rate − end_lr)·(1 − step / decay_steps)^power + end_lr.
 
     Args:
         learning_rate: The highest learning rate.
@@ -117,12 +99,15 @@ def polynomial_schedule(
     Raises:
         ConfigError: A value is out of range.
     """
-    steps = _steps_after_warmup(iters, warmup_iters) if decay_steps is None else decay_steps
-    _check_at_least("decay_steps", steps, 1)
-    _check_at_least("end_lr", end_lr, 0.0)
-    _check_at_least("power", power, 0.0)
+    check_number("lr_scheduler.learning_rate", learning_rate)
+    steps = steps_after_warmup(iters, warmup_iters) if decay_steps is None else decay_steps
+    check_number("lr_scheduler.decay_steps", steps, at_least=1)
+    check_number("lr_scheduler.end_lr", end_lr)
+    check_number("lr_scheduler.power", power)
     schedule = polynomial(learning_rate, decay_steps=steps, end_lr=end_lr, power=power, cycle=cycle)
-    return _finish(schedule, learning_rate, warmup_iters, warmup_start_lr)
+    return add_warmup(
+        schedule, end_lr=learning_rate, warmup_iters=warmup_iters, warmup_start_lr=warmup_start_lr
+    )
 
 
 @SCHEDULES.register(name="CosineAnnealingDecay")
@@ -135,7 +120,9 @@ def cosine_schedule(
     warmup_iters: int = 0,
     warmup_start_lr: float = 0.0,
 ) -> Schedule:
-    """Cosine decay.
+    """Cosine decay: half a wave from ``learning_rate`` to ``eta_min``.
+
+    Source: Loshchilov and Hutter, ICLR 2017, arXiv 1608.03983, without restarts.
 
     Args:
         learning_rate: The highest learning rate.
@@ -148,11 +135,14 @@ def cosine_schedule(
     Raises:
         ConfigError: A value is out of range.
     """
-    period = _steps_after_warmup(iters, warmup_iters) if T_max is None else T_max
-    _check_at_least("T_max", period, 1)
-    _check_at_least("eta_min", eta_min, 0.0)
+    check_number("lr_scheduler.learning_rate", learning_rate)
+    period = steps_after_warmup(iters, warmup_iters) if T_max is None else T_max
+    check_number("lr_scheduler.T_max", period, at_least=1)
+    check_number("lr_scheduler.eta_min", eta_min)
     schedule = cosine(learning_rate, period=period, end_lr=eta_min)
-    return _finish(schedule, learning_rate, warmup_iters, warmup_start_lr)
+    return add_warmup(
+        schedule, end_lr=learning_rate, warmup_iters=warmup_iters, warmup_start_lr=warmup_start_lr
+    )
 
 
 @SCHEDULES.register(name="Constant")
@@ -170,27 +160,11 @@ def constant_schedule(
     Raises:
         ConfigError: A value is out of range.
     """
-    _check_at_least("iters", iters, 1)
-    return _finish(constant(learning_rate), learning_rate, warmup_iters, warmup_start_lr)
-
-
-def _steps_after_warmup(iters: int, warmup_iters: int) -> int:
-    """At least 1, so that a trial run shorter than the warm-up works, as in PaddleSeg."""
-    return max(iters - warmup_iters, 1)
-
-
-def _finish(schedule: Schedule, learning_rate: float, warmup_iters: int, warmup_start_lr: float) -> Schedule:
-    """Checks what all factories share and puts the warm-up in front."""
-    _check_at_least("learning_rate", learning_rate, 0.0)
-    _check_at_least("warmup_iters", warmup_iters, 0)
-    _check_at_least("warmup_start_lr", warmup_start_lr, 0.0)
-    if warmup_iters == 0:
-        return schedule
-    return with_warmup(
-        schedule, warmup_iters=warmup_iters, warmup_start_lr=warmup_start_lr, end_lr=learning_rate
+    check_number("lr_scheduler.learning_rate", learning_rate)
+    check_number("lr_scheduler.iters", iters, at_least=1)
+    return add_warmup(
+        constant(learning_rate),
+        end_lr=learning_rate,
+        warmup_iters=warmup_iters,
+        warmup_start_lr=warmup_start_lr,
     )
-
-
-def _check_at_least(name: str, value: float, minimum: float) -> None:
-    if not math.isfinite(value) or value < minimum:
-        raise ConfigError(f"lr_scheduler.{name}: got {value}; expected {minimum:g} or more")

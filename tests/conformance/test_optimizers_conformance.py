@@ -13,14 +13,25 @@ from paddle import nn
 from paddle.optimizer import Optimizer
 
 import paddleseg.optim  # noqa: F401 - registers
+from paddleseg.engine.checkpoint_arrays import check_optimizer_arrays
 from paddleseg.errors import ConfigError
 from paddleseg.registry import OPTIMIZERS
 
 # Parameters besides the model and the learning rate, all optional so far.
 EXAMPLES: dict[str, dict[str, Any]] = {
+    "Adadelta": {"epsilon": 1e-2},
+    "Adagrad": {},
+    "Adam": {},
     "AdamW": {},
+    "Adamax": {},
+    "Lamb": {},
+    "LarsMomentum": {"lars_coeff": 0.5},
     "Momentum": {"use_nesterov": True},
+    "NAdam": {},
+    "RAdam": {},
+    "RMSProp": {"momentum": 0.5, "centered": True},
     "SGD": {},
+    "adam": {},
     "sgd": {"momentum": 0.8},
 }
 NAMES = [name for name in OPTIMIZERS if OPTIMIZERS.get(name).__module__.startswith("paddleseg.")]
@@ -182,6 +193,16 @@ def test_the_state_makes_the_round_trip(name: str) -> None:
     step(later, resumed, GRADIENTS[1])
     for key, value in weights(model).items():
         np.testing.assert_array_equal(weights(later)[key], value, err_msg=key)
+
+
+@every_optimizer
+def test_a_checkpoint_has_a_place_for_all_of_the_state(name: str) -> None:
+    model = Net()
+    optimizer = build(name, model, weight_decay=0.1)
+    step(model, optimizer, GRADIENTS[0])
+    arrays = {key: value.numpy() for key, value in optimizer.state_dict().items()}
+    assert bool(arrays) == (name != "SGD")
+    check_optimizer_arrays("model.pdopt", build(name, Net()), arrays)
 
 
 @every_optimizer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import re
 from itertools import pairwise
 from typing import Any
 
@@ -14,20 +15,30 @@ from paddleseg.errors import ConfigError
 from paddleseg.optim import Schedule
 from paddleseg.registry import SCHEDULES
 
+RATE = 0.05
 # Parameters besides those that all have.
 EXAMPLES: dict[str, dict[str, Any]] = {
-    "Constant": {},
-    "CosineAnnealingDecay": {"eta_min": 1e-4},
-    "PolynomialDecay": {"end_lr": 1e-4, "power": 0.9},
+    "Constant": {"learning_rate": RATE},
+    "CosineAnnealingDecay": {"learning_rate": RATE, "eta_min": 1e-4},
+    "ExponentialDecay": {"learning_rate": RATE, "gamma": 0.98},
+    "MultiStepDecay": {"learning_rate": RATE, "milestones": [10, 40]},
+    "OneCycleLR": {"max_learning_rate": RATE, "divide_factor": 4},
+    "PiecewiseDecay": {"boundaries": [10, 40], "values": [RATE, 0.02, 0.03]},
+    "PolynomialDecay": {"learning_rate": RATE, "end_lr": 1e-4, "power": 0.9},
+    "ReduceOnPlateau": {"learning_rate": RATE},
+    "StepDecay": {"learning_rate": RATE, "step_size": 20},
 }
 NAMES = [name for name in SCHEDULES if SCHEDULES.get(name).__module__.startswith("paddleseg.")]
-RATE = 0.05
+# Where one does not start at its highest learning rate; in a very short run it starts elsewhere.
+FIRST = {"OneCycleLR": RATE / 4}
+# Where one has its learning rate under another name.
+RATE_KEYS = {"OneCycleLR": "max_learning_rate", "PiecewiseDecay": "values[0]"}
 
 every_schedule = pytest.mark.parametrize("name", NAMES)
 
 
 def build(name: str, iters: int, **options: Any) -> Schedule:
-    return SCHEDULES.get(name)(iters=iters, learning_rate=RATE, **EXAMPLES[name], **options)
+    return SCHEDULES.get(name)(iters=iters, **EXAMPLES[name], **options)
 
 
 def test_every_registered_schedule_is_here() -> None:
@@ -51,14 +62,17 @@ def test_finite_and_from_zero_to_the_rate(name: str, options: dict[str, Any]) ->
 
 @every_schedule
 def test_starts_at_the_rate_without_a_warmup(name: str) -> None:
-    assert build(name, 100)(0) == pytest.approx(RATE, rel=1e-12)
+    assert build(name, 100)(0) == pytest.approx(FIRST.get(name, RATE), rel=1e-12)
 
 
 @every_schedule
 def test_the_warmup_rises_in_a_straight_line(name: str) -> None:
     schedule = build(name, 100, warmup_iters=8, warmup_start_lr=0.01)
     values = [schedule(step) for step in range(9)]
-    assert values == pytest.approx([0.01, 0.015, 0.02, 0.025, 0.03, 0.035, 0.04, 0.045, 0.05], rel=1e-12)
+    first = FIRST.get(name, RATE)
+    line = [0.01 + (first - 0.01) * step / 8 for step in range(9)]
+    assert line[:2] == pytest.approx([0.01, 0.0103125] if name in FIRST else [0.01, 0.015])
+    assert values == pytest.approx(line, rel=1e-12)
     assert all(earlier < later for earlier, later in pairwise(values))
 
 
@@ -84,16 +98,18 @@ def test_short_runs(name: str, iters: int, warmup_iters: int) -> None:
     schedule = build(name, iters, warmup_iters=warmup_iters)
     values = [schedule(step) for step in range(iters)]
     assert all(math.isfinite(value) and 0 <= value <= RATE * (1 + 1e-12) for value in values)
-    # The line from 0 that would reach the rate at step warmup_iters, then the rate itself.
-    line = [RATE * step / warmup_iters for step in range(min(iters, warmup_iters))]
+    # The line from 0 that would reach the first rate at step warmup_iters, then that rate itself.
+    first = build(name, max(iters - warmup_iters, 1))(0) if name in FIRST else RATE
+    line = [first * step / warmup_iters for step in range(min(iters, warmup_iters))]
     assert values[:warmup_iters] == pytest.approx(line, rel=1e-12)
     if warmup_iters < iters:
-        assert values[warmup_iters] == pytest.approx(RATE, rel=1e-12)
+        assert values[warmup_iters] == pytest.approx(first, rel=1e-12)
 
 
 @every_schedule
 @pytest.mark.parametrize("key", ["learning_rate", "warmup_iters", "warmup_start_lr"])
 def test_a_negative_value_is_named(name: str, key: str) -> None:
-    params = {"iters": 10, "learning_rate": RATE, **EXAMPLES[name], key: -1}
-    with pytest.raises(ConfigError, match=rf"^lr_scheduler\.{key}: got -1"):
-        SCHEDULES.get(name)(**params)
+    named = RATE_KEYS.get(name, key) if key == "learning_rate" else key
+    wrong = {"values": [-1, 0.02, 0.03]} if named == "values[0]" else {named: -1}
+    with pytest.raises(ConfigError, match=rf"^lr_scheduler\.{re.escape(named)}: got -1"):
+        SCHEDULES.get(name)(**{"iters": 10, **EXAMPLES[name], **wrong})

@@ -6,21 +6,13 @@ from pathlib import Path
 
 import paddle
 import pytest
+from schedule_case import paddle_values
 
 from paddleseg.errors import ConfigError
 from paddleseg.optim import schedules  # registers them
 from paddleseg.registry import SCHEDULES
 
 TRACE = Path(__file__).parents[1] / "data" / "reference_train_trace.csv"
-
-
-def paddle_values(scheduler: paddle.optimizer.lr.LRScheduler, steps: int) -> list[float]:
-    """The learning rate before each of the first iterations."""
-    values = []
-    for _ in range(steps):
-        values.append(scheduler())
-        scheduler.step()
-    return values
 
 
 def test_equals_every_row_of_the_reference_trace() -> None:
