@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from paddleseg.inference.options import InferenceOptions
-from paddleseg.inference.scores import infer_logits, undo_transforms
+from paddleseg.inference.scores import infer_logits, inside_padding, undo_transforms
 from paddleseg.inference.values import Floats, ImageSource, LabelPredict, Labels, Predict, UndoStep
 from paddleseg.inference.windows import slide_labels
 from paddleseg.inference.winners import new_labels, pick
@@ -80,7 +80,7 @@ def undo_labels(label: npt.NDArray[np.integer], undo: Sequence[UndoStep]) -> npt
         if step.kind == "resize":
             label = cv2.resize(label, (step.size[1], step.size[0]), interpolation=cv2.INTER_NEAREST_EXACT)
         else:
-            label = label[: step.size[0], : step.size[1]]
+            label = label[inside_padding(step)]
     return label
 
 

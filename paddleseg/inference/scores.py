@@ -11,7 +11,7 @@ from paddleseg.inference.options import InferenceOptions
 from paddleseg.inference.values import Floats, Predict, UndoStep
 from paddleseg.inference.windows import checked, slide_scores
 
-__all__ = ["infer_logits", "softmax", "undo_transforms"]
+__all__ = ["infer_logits", "inside_padding", "softmax", "undo_transforms"]
 
 
 def infer_logits(predict: Predict, image: Floats, options: InferenceOptions) -> Floats:
@@ -54,7 +54,7 @@ def undo_transforms(scores: Floats, undo: Sequence[UndoStep]) -> Floats:
 
     Args:
         scores: N×K×H×W.
-        undo: The geometric steps in the order of application; padding was at the bottom and right.
+        undo: The geometric steps in the order of application.
 
     Returns:
         N×K×h×w at the original size; resized bilinearly with half-pixel centres.
@@ -66,10 +66,16 @@ def undo_transforms(scores: Floats, undo: Sequence[UndoStep]) -> Floats:
         if step.kind == "resize":
             scores = _resize(scores, step.size)
         elif step.kind == "padding":
-            scores = scores[:, :, : step.size[0], : step.size[1]]
+            scores = scores[(slice(None), slice(None), *inside_padding(step))]
         else:
             raise ValueError(f"cannot undo a step of kind {step.kind!r}: expected 'resize' or 'padding'")
     return scores
+
+
+def inside_padding(step: UndoStep) -> tuple[slice, slice]:
+    """Rows and columns of what is not padding."""
+    (top, left), (height, width) = step.offset, step.size
+    return slice(top, top + height), slice(left, left + width)
 
 
 def softmax(logits: Floats) -> Floats:

@@ -51,3 +51,7 @@ class UndoStep(Protocol):
     @property
     def size(self) -> tuple[int, int]:
         """(height, width) before the step."""
+
+    @property
+    def offset(self) -> tuple[int, int]:
+        """Rows above and columns left of the image that padding added."""

@@ -16,6 +16,7 @@ Array = npt.NDArray[np.float32]
 class Step:
     kind: str
     size: tuple[int, int]
+    offset: tuple[int, int] = (0, 0)
 
 
 def make_image(height: int, width: int, *, batch: int = 1, seed: int = 0) -> Array:

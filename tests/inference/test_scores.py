@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from inference_cases import Array, Step, interpolate, make_image, model, naive_slide
 
-from paddleseg.inference import InferenceOptions, infer_logits, softmax, undo_transforms
+from paddleseg.inference import InferenceOptions, infer_logits, softmax, undo_labels, undo_transforms
 
 
 class TestScalesAndFlips:
@@ -79,6 +79,13 @@ class TestUndo:
         scores = make_image(6, 8)
         undone = undo_transforms(scores, [Step("padding", (9, 13)), Step("resize", (12, 16))])
         np.testing.assert_allclose(undone, interpolate(scores, 12, 16)[:, :, :9, :13], atol=1e-5)
+
+    def test_padding_on_all_sides_is_cropped(self) -> None:
+        scores = make_image(6, 8)
+        undone = undo_transforms(scores, [Step("padding", (3, 5), (2, 1))])
+        np.testing.assert_array_equal(undone, scores[:, :, 2:5, 1:6])
+        label = scores[0, 0].astype(np.uint8)
+        np.testing.assert_array_equal(undo_labels(label, [Step("padding", (3, 5), (2, 1))]), label[2:5, 1:6])
 
     @pytest.mark.parametrize("size", [(7, 9), (24, 40), (12, 5), (11, 15), (6, 8)])
     def test_resize_equals_paddle(self, size: tuple[int, int]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 __all__ = [
     "check_choice",
+    "check_classes",
     "check_integer",
     "check_number",
     "check_numbers",
@@ -59,6 +60,18 @@ def check_choice(name: str, value: Any, choices: Sequence[str]) -> str:
     if value not in choices:
         raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {value!r}")
     return value
+
+
+def check_classes(name: str, value: Any) -> tuple[int, ...]:
+    """Accepts a list of at least one class id, without repetition."""
+    if (
+        not isinstance(value, list | tuple)
+        or not value
+        or not all(_is_integer(one) and one >= 0 for one in value)
+        or len(set(value)) < len(value)
+    ):
+        raise ValueError(f"{name}: expected a list of class ids, each once, such as [11, 12], got {value!r}")
+    return tuple(value)
 
 
 def _is_integer(value: Any) -> bool:

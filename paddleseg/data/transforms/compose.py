@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 
+from paddleseg.data.transforms.class_uniform import ClassUniformCrop
+from paddleseg.data.transforms.copy_paste import CopyPaste
 from paddleseg.data.transforms.photometric import Normalize
 from paddleseg.data.transforms.sample import Sample, Transform
 from paddleseg.data.transforms.scaled_crop import fuse
 
-__all__ = ["Compose", "is_invertible", "refuse_training_transforms", "resizes"]
+__all__ = [
+    "Compose",
+    "is_invertible",
+    "refuse_other_classes",
+    "refuse_other_padding",
+    "refuse_training_transforms",
+    "resizes",
+]
 
 
 class Compose:
     """Applies transforms in order; an empty list leaves the sample as it is.
 
     What can be done at once is (see :class:`ScaledCrop`). A transform whose class says ``takes_bytes = True``
-    may be given uint8 arrays, any other one has images in float32 and labels in int32.
+    may be given uint8 arrays, any other one has images in float32 and labels in int32. What
+    :attr:`Sample.other` draws goes through the same steps as the sample.
 
     Args:
         transforms: Callables ``(sample, rng) -> sample``.
@@ -32,8 +43,7 @@ class Compose:
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         for step in self._steps:
-            takes_bytes = getattr(step, "takes_bytes", False)
-            sample = step(sample if takes_bytes else _widened(sample), rng)
+            sample = _after(step, sample, rng)
         return sample
 
     def split_normalize(self) -> tuple[Compose, Normalize | None]:
@@ -79,6 +89,58 @@ def refuse_training_transforms(transforms: Compose, use: str) -> None:
                 f"transforms: {type(transform).__name__} belongs to training only, {use} the predictions "
                 "could not be laid over the images; remove it"
             )
+
+
+def refuse_other_classes(transforms: Compose, num_classes: int) -> None:
+    """Makes sure that the classes which transforms name are those of the data set.
+
+    Raises:
+        ValueError: One is not; the message names the transform.
+    """
+    for transform in _all_parts(transforms):
+        if isinstance(transform, CopyPaste | ClassUniformCrop):
+            unknown = [one for one in transform.classes or () if one >= num_classes]
+            if unknown:
+                raise ValueError(
+                    f"transforms: {type(transform).__name__}: classes: {', '.join(map(str, unknown))}: the "
+                    f"data set has {num_classes} classes, 0..{num_classes - 1}"
+                )
+
+
+def refuse_other_padding(transforms: Compose, num_classes: int, ignore_index: int) -> None:
+    """Makes sure that the labels of new pixels are those of the data set.
+
+    Raises:
+        ValueError: One is neither a class nor the ignored one; the message names the transform.
+    """
+    for transform in _all_parts(transforms):
+        value = getattr(transform, "label_padding_value", ignore_index)
+        if value != ignore_index and not 0 <= value < num_classes:
+            raise ValueError(
+                f"transforms: {type(transform).__name__}: label_padding_value: got {value}; expected the "
+                f"data set's ignore_index, {ignore_index}, or one of its classes, 0..{num_classes - 1}"
+            )
+
+
+def _all_parts(transforms: Compose) -> Iterator[Transform]:
+    for transform in transforms.transforms:
+        if isinstance(transform, Compose):
+            yield from _all_parts(transform)
+        else:
+            yield transform
+
+
+def _after(step: Transform, sample: Sample, rng: np.random.Generator) -> Sample:
+    """The sample after a step, which those will take that it draws from now on."""
+    other = sample.other
+    sample = step(sample if getattr(step, "takes_bytes", False) else _widened(sample), rng)
+    return sample if other is None else replace(sample, other=functools.partial(_other_after, step, other))
+
+
+def _other_after(
+    step: Transform, other: Callable[[np.random.Generator], Sample], rng: np.random.Generator
+) -> Sample:
+    return _after(step, other(rng), rng)
 
 
 def _widened(sample: Sample) -> Sample:

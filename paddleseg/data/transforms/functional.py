@@ -17,16 +17,20 @@ __all__ = [
     "adjust_contrast",
     "adjust_saturation",
     "adjust_sharpness",
+    "blur",
     "flip",
     "normalize",
     "normalize_bytes",
-    "pad_bottom_right",
+    "pad",
     "resize_image",
     "resize_label",
+    "rotation_about_centre",
     "shift_hue",
     "size_with_long_side",
     "size_with_short_side",
     "to_batch_of_one",
+    "warp_image",
+    "warp_label",
 ]
 
 Pixels = TypeVar("Pixels", bound=NDArray[Any])
@@ -57,22 +61,26 @@ def resize_label(label: LabelArray, size: tuple[int, int]) -> LabelArray:
     return cv2.resize(label, (width, height), interpolation=cv2.INTER_NEAREST)
 
 
-def pad_bottom_right(
-    array: NDArray[Any], size: tuple[int, int], value: float | Sequence[float]
+def pad(
+    array: NDArray[Any],
+    size: tuple[int, int],
+    value: float | Sequence[float],
+    offset: tuple[int, int] = (0, 0),
 ) -> NDArray[Any]:
-    """Extends an image or a label at the bottom and the right.
+    """Lays an image or a label into a larger one.
 
     Args:
         array: [H, W] or [H, W, C].
         size: (height, width) afterwards, at least the present ones.
         value: What the new pixels hold; a list has one number a channel.
+        offset: New rows at the top and new columns at the left; the others are at the bottom and the right.
 
     Returns:
         A new array of the same dtype.
     """
-    height, width = array.shape[:2]
+    (height, width), (top, left) = array.shape[:2], offset
     padded = np.full((*size, *array.shape[2:]), value, dtype=array.dtype)
-    padded[:height, :width] = array
+    padded[top : top + height, left : left + width] = array
     return padded
 
 
@@ -90,10 +98,80 @@ def _scaled(size: tuple[int, int], scale: float) -> tuple[int, int]:
     return max(round(size[0] * scale), 1), max(round(size[1] * scale), 1)
 
 
-def flip(array: Pixels) -> Pixels:
-    """Mirrors an image [H, W, C] or a label [H, W] left and right, into a new contiguous array."""
+def flip(array: Pixels, *, vertical: bool = False) -> Pixels:
+    """Mirrors an image [H, W, C] or a label [H, W], left and right or top and bottom, into a new array."""
     # Many times faster than copying a view of negative strides. OpenCV drops the axis of one channel.
-    return cv2.flip(array, 1).reshape(array.shape)
+    return cv2.flip(array, 0 if vertical else 1).reshape(array.shape)
+
+
+def rotation_about_centre(
+    source: tuple[int, int],
+    target: tuple[int, int],
+    *,
+    degrees: float,
+    scale: float = 1.0,
+    shift: tuple[float, float] = (0.0, 0.0),
+) -> NDArray[np.float64]:
+    """The affine map that turns and scales an image about its centre, which lands in that of the target.
+
+    Args:
+        source: (height, width) of the image.
+        target: (height, width) of what it is drawn into.
+        degrees: Counter-clockwise, as one looks at the image.
+        scale: Target pixels a source pixel.
+        shift: (right, down) in target pixels, on top.
+
+    Returns:
+        [2, 3], from (x, y, 1) in the source to (x, y) in the target; whole numbers are pixel centres.
+    """
+    along, across = scale * math.cos(math.radians(degrees)), scale * math.sin(math.radians(degrees))
+    linear = np.array([[along, across], [-across, along]])
+    source_centre, target_centre = (
+        np.array([(width - 1) / 2, (height - 1) / 2]) for height, width in (source, target)
+    )
+    move = target_centre + np.array(shift) - linear @ source_centre
+    return np.column_stack([linear, move])
+
+
+def warp_image(
+    image: PixelArray, matrix: NDArray[np.float64], size: tuple[int, int], value: float | Sequence[float]
+) -> PixelArray:
+    """Draws an image through an affine map, bilinearly.
+
+    Args:
+        image: [H, W, C]; results in uint8 are rounded to whole levels.
+        matrix: [2, 3], as :func:`rotation_about_centre` makes it.
+        size: (height, width) of the result.
+        value: What lies around the image; a list has one number a channel.
+
+    Returns:
+        [height, width, C] of the same dtype.
+    """
+    height, width = size
+    values = np.broadcast_to(value, image.shape[2]).tolist()
+    warped = cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderValue=values)
+    return warped.reshape(height, width, image.shape[2])
+
+
+def warp_label(
+    label: LabelArray, matrix: NDArray[np.float64], size: tuple[int, int], value: int
+) -> LabelArray:
+    """Draws class ids through an affine map: the nearest pixel of the same places as :func:`warp_image`.
+
+    Args:
+        label: [H, W], uint8 or int32; ids up to 2²⁴.
+        matrix: [2, 3], as :func:`rotation_about_centre` makes it.
+        size: (height, width) of the result.
+        value: What lies around the label; its dtype must hold it.
+
+    Returns:
+        [height, width] of the same dtype.
+    """
+    height, width = size
+    # OpenCV rounds ties of int32 otherwise, and takes no side of 32767 pixels or more of it.
+    source = label if label.dtype == np.uint8 else label.astype(np.float32)
+    warped = cv2.warpAffine(source, matrix, (width, height), flags=cv2.INTER_NEAREST, borderValue=value)
+    return warped.astype(label.dtype, copy=False)
 
 
 def normalize(image: PixelArray, mean: Sequence[float], std: Sequence[float]) -> ImageArray:
@@ -185,6 +263,23 @@ def shift_hue(image: ByteImage, delta: float) -> ByteImage:
     rows = hsv.reshape(len(hsv), -1)
     rows += turn
     return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB_FULL, dst=hsv)
+
+
+def blur(image: ByteImage, kind: str, side: int) -> ByteImage:
+    """Smooths an image.
+
+    Args:
+        image: [H, W, C] uint8.
+        kind: ``"gaussian"`` (its standard deviation is OpenCV's choice for the side), ``"median"`` or
+            ``"blur"``, which is the mean.
+        side: Of the square of pixels that counts, odd.
+    """
+    smooth = {
+        "gaussian": lambda: cv2.GaussianBlur(image, (side, side), 0),
+        "median": lambda: cv2.medianBlur(image, side),
+        "blur": lambda: cv2.blur(image, (side, side)),
+    }
+    return smooth[kind]().reshape(image.shape)
 
 
 def _grey(image: ByteImage) -> ByteImage:

@@ -1,4 +1,4 @@
-"""Transforms that move pixels without resampling: flips, padding, crops; the label moves along.
+"""Flips and crops: pixels move without resampling, and the label moves along.
 
 Names and parameters are PaddleSeg's (paddleseg/transforms/transforms.py); sizes in configs are
 [width, height].
@@ -16,15 +16,21 @@ from paddleseg.data.transforms import functional
 from paddleseg.data.transforms.checks import (
     check_integer,
     check_number,
-    check_numbers,
     check_probability,
     check_size,
 )
-from paddleseg.data.transforms.sample import LabelArray, Sample, Undo
-from paddleseg.errors import DataError
+from paddleseg.data.transforms.padding import check_label_padding, check_padding, pad
+from paddleseg.data.transforms.sample import LabelArray, Sample
 from paddleseg.registry import TRANSFORMS
 
-__all__ = ["Padding", "RandomHorizontalFlip", "RandomPaddingCrop", "Window", "pad", "pad_label"]
+__all__ = [
+    "CenterCrop",
+    "RandomCenterCrop",
+    "RandomHorizontalFlip",
+    "RandomPaddingCrop",
+    "RandomVerticalFlip",
+    "Window",
+]
 
 Window: TypeAlias = tuple[slice, slice]
 """Rows and columns of an image or a label."""
@@ -56,38 +62,24 @@ class RandomHorizontalFlip:
 
 
 @TRANSFORMS.register
-class Padding:
-    """Pads to a fixed size at the bottom and the right.
-
-    Args:
-        target_size: [width, height], or one number for a square.
-        im_padding_value: Value of new image pixels, 0..255; one number, or a list of one a channel.
-        label_padding_value: Class id of new label pixels.
+class RandomVerticalFlip:
+    """Mirrors top and bottom with probability ``prob``.
 
     Raises:
-        ValueError: A parameter has the wrong type or range.
+        ValueError: ``prob`` is not within 0..1.
     """
 
-    def __init__(
-        self,
-        target_size: int | Sequence[int],
-        im_padding_value: float | Sequence[float] = 127.5,
-        label_padding_value: int = 255,
-    ) -> None:
-        square = [target_size, target_size] if isinstance(target_size, int) else target_size
-        self.target_size = check_size("target_size", square)
-        self.im_padding_value = _check_padding(im_padding_value)
-        self.label_padding_value = check_integer("label_padding_value", label_padding_value, minimum=-(2**31))
+    invertible = False
+    takes_bytes = True
+
+    def __init__(self, prob: float = 0.1) -> None:
+        self.prob = check_probability("prob", prob)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        height, width = sample.size
-        target_height, target_width = self.target_size
-        if height > target_height or width > target_width:
-            raise DataError(
-                f"{sample.image_path}: Padding: the image has {width}×{height} pixels, more than target_size "
-                f"[{target_width}, {target_height}]; raise target_size or put a Resize or LimitLong before it"
-            )
-        return pad(sample, self.target_size, self.im_padding_value, self.label_padding_value)
+        if rng.random() >= self.prob:
+            return sample
+        label = None if sample.label is None else functional.flip(sample.label, vertical=True)
+        return replace(sample, image=functional.flip(sample.image, vertical=True), label=label)
 
 
 @TRANSFORMS.register
@@ -120,8 +112,8 @@ class RandomPaddingCrop:
         loop_times: int = 10,
     ) -> None:
         self.crop_size = check_size("crop_size", crop_size)
-        self.im_padding_value = _check_padding(im_padding_value)
-        self.label_padding_value = check_integer("label_padding_value", label_padding_value, minimum=-(2**31))
+        self.im_padding_value = check_padding(im_padding_value)
+        self.label_padding_value = check_label_padding(label_padding_value)
         if check_number("category_max_ratio", category_max_ratio) <= 0:
             raise ValueError(f"category_max_ratio: expected a number above 0, got {category_max_ratio!r}")
         self.category_max_ratio = category_max_ratio
@@ -167,47 +159,76 @@ class RandomPaddingCrop:
         return len(counts) > 1 and counts.max() / counts.sum() < self.category_max_ratio
 
 
-def _check_padding(value: float | Sequence[float]) -> float | list[float]:
-    check = check_numbers if isinstance(value, list | tuple) else check_number
-    return check("im_padding_value", value)
+@TRANSFORMS.register
+class CenterCrop(RandomPaddingCrop):
+    """Cuts out the window in the middle; an image smaller than it is padded at the bottom and the right.
 
-
-def pad(
-    sample: Sample, size: tuple[int, int], image_value: float | Sequence[float], label_value: int
-) -> Sample:
-    """Extends a sample at the bottom and the right.
+    A training transform: the pixels outside the window would get no prediction.
 
     Args:
-        sample: Bytes become float32 or int32 where they cannot hold a value.
-        size: (height, width) afterwards, at least the present ones.
-        image_value: Value of new image pixels; one number, or a list of one a channel.
-        label_value: Class id of new label pixels.
+        crop_size: [width, height] of the window.
+        im_padding_value: Value of new image pixels, 0..255; one number, or a list of one a channel.
+        label_padding_value: Class id of new label pixels.
 
     Raises:
-        DataError: The list does not fit the image's channels.
+        ValueError: A parameter has the wrong type or range.
     """
-    image = sample.image
-    channels = image.shape[2]
-    if isinstance(image_value, Sequence) and len(image_value) not in (1, channels):
-        raise DataError(
-            f"{sample.image_path}: im_padding_value: got {len(image_value)} numbers for an image of "
-            f"{channels} channel(s); give one number"
+
+    def __init__(
+        self,
+        crop_size: Sequence[int] = (512, 512),
+        im_padding_value: float | Sequence[float] = 127.5,
+        label_padding_value: int = 255,
+    ) -> None:
+        super().__init__(crop_size, im_padding_value, label_padding_value)
+
+    def choose(
+        self, size: tuple[int, int], rng: np.random.Generator, label_in: Callable[[Window], LabelArray] | None
+    ) -> Window:
+        """The window in the middle; of two, the upper and the left one."""
+        rows, columns = (
+            slice((length - crop) // 2, (length - crop) // 2 + crop)
+            for length, crop in zip(size, self.crop_size, strict=True)
         )
-    if size == sample.size:
-        return sample
-    label = None if sample.label is None else pad_label(sample.label, size, label_value)
-    if not _fits_bytes(image_value):
-        image = image.astype(np.float32, copy=False)
-    image = functional.pad_bottom_right(image, size, image_value)
-    return replace(sample, image=image, label=label, undo=[*sample.undo, Undo("padding", sample.size)])
+        return rows, columns
 
 
-def pad_label(label: LabelArray, size: tuple[int, int], value: int) -> LabelArray:
-    """Extends class ids at the bottom and the right; they become int32 where bytes cannot hold the value."""
-    if not _fits_bytes(value):
-        label = label.astype(np.int32, copy=False)
-    return functional.pad_bottom_right(label, size, value)
+@TRANSFORMS.register
+class RandomCenterCrop:
+    """Cuts off random strips at the edges.
+
+    For each axis, the number of pixels to cut off is drawn evenly from 0 to the share that may go, then how
+    many of them go at the top or left.
+
+    Args:
+        retain_ratio: Smallest shares of [width, height] that stay, 0..1; a pixel always stays.
+
+    Raises:
+        ValueError: ``retain_ratio`` is no pair of numbers within 0..1.
+    """
+
+    invertible = False
+    takes_bytes = True
+
+    def __init__(self, retain_ratio: Sequence[float] = (0.5, 0.5)) -> None:
+        if not isinstance(retain_ratio, list | tuple) or len(retain_ratio) != 2:
+            raise ValueError(f"retain_ratio: expected [width, height], shares 0..1, got {retain_ratio!r}")
+        width, height = retain_ratio
+        self.retain_ratio = (
+            check_number("retain_ratio[1]", height, minimum=0, maximum=1),
+            check_number("retain_ratio[0]", width, minimum=0, maximum=1),
+        )
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        (height, width), (retained_height, retained_width) = sample.size, self.retain_ratio
+        window = _draw_part(height, retained_height, rng), _draw_part(width, retained_width, rng)
+        label = None if sample.label is None else sample.label[window]
+        return replace(sample, image=sample.image[window], label=label)
 
 
-def _fits_bytes(values: float | Sequence[float]) -> bool:
-    return all(0 <= value <= 255 and value == int(value) for value in np.atleast_1d(values).tolist())
+def _draw_part(length: int, retained: float, rng: np.random.Generator) -> slice:
+    # 1e-9: 10 · (1 − 0.9) is 0.9999…; that pixel may go.
+    most = min(int(length * (1 - retained) + 1e-9), length - 1)
+    cut = int(rng.integers(most + 1))
+    start = int(rng.integers(cut + 1))
+    return slice(start, start + length - cut)

@@ -11,12 +11,19 @@ from dataclasses import replace
 import numpy as np
 
 from paddleseg.data.transforms import functional
-from paddleseg.data.transforms.checks import check_number, check_numbers, check_probability
-from paddleseg.data.transforms.sample import ByteImage, Sample
+from paddleseg.data.transforms.checks import (
+    check_choice,
+    check_number,
+    check_numbers,
+    check_probability,
+)
+from paddleseg.data.transforms.sample import ByteImage, PixelArray, Sample
 from paddleseg.errors import DataError
 from paddleseg.registry import TRANSFORMS
 
-__all__ = ["Normalize", "RandomDistort"]
+__all__ = ["Normalize", "RandomBlur", "RandomDistort", "RandomNoise"]
+
+BLURS = ("gaussian", "median", "blur")
 
 
 @TRANSFORMS.register
@@ -71,14 +78,13 @@ class RandomDistort:
         self.settings = settings
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        # Cubic resizing can leave 0..255.
-        image: ByteImage = np.clip(sample.image, 0, 255).astype(np.uint8, copy=False)
+        image = _to_bytes(sample.image)
         steps = [name for name in self.settings if name != "hue" or image.shape[2] == 3]
         for name in rng.permutation(steps):
             centre, spread, prob = self.settings[name]
             if rng.random() < prob:
                 image = _STEPS[name](image, rng.uniform(centre - spread, centre + spread))
-        return replace(sample, image=image if sample.image.dtype == np.uint8 else image.astype(np.float32))
+        return replace(sample, image=_typed_as(sample.image, image))
 
 
 _STEPS = {
@@ -88,6 +94,69 @@ _STEPS = {
     "sharpness": functional.adjust_sharpness,
     "hue": functional.shift_hue,
 }
+
+
+@TRANSFORMS.register
+class RandomBlur:
+    """Smooths the image with probability ``prob``, over 3, 5, 7 or 9 pixels.
+
+    It works on whole grey levels (uint8, truncated); the image keeps its dtype.
+
+    Args:
+        prob: Probability. PaddleSeg's is the nearest larger 1/n: 0.6 meant always.
+        blur_type: ``gaussian``, ``median``, ``blur`` (the mean), or ``random`` for one of them each time.
+
+    Raises:
+        ValueError: ``prob`` is not within 0..1, or the type is unknown.
+    """
+
+    takes_bytes = True
+
+    def __init__(self, prob: float = 0.1, blur_type: str = "gaussian") -> None:
+        self.prob = check_probability("prob", prob)
+        self.blur_type = check_choice("blur_type", blur_type, [*BLURS, "random"])
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        if rng.random() >= self.prob:
+            return sample
+        # PaddleSeg's distribution: 3..9 evenly, rounded up to odd, 9 at most.
+        side = int(rng.integers(3, 10)) // 2 * 2 + 1
+        kind = str(rng.choice(BLURS)) if self.blur_type == "random" else self.blur_type
+        image = functional.blur(_to_bytes(sample.image), kind, side)
+        return replace(sample, image=_typed_as(sample.image, image))
+
+
+@TRANSFORMS.register
+class RandomNoise:
+    """Adds normal noise with probability ``prob``, each pixel and channel its own.
+
+    Results are kept within 0..255. Bytes stay bytes, rounded to whole levels.
+
+    Args:
+        prob: Probability.
+        max_sigma: The standard deviation is drawn from 0..max_sigma, in grey levels, once an image.
+
+    Raises:
+        ValueError: ``prob`` is not within 0..1, or ``max_sigma`` is negative.
+    """
+
+    takes_bytes = True
+
+    def __init__(self, prob: float = 0.5, max_sigma: float = 10.0) -> None:
+        self.prob = check_probability("prob", prob)
+        self.max_sigma = check_number("max_sigma", max_sigma, minimum=0)
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        if rng.random() >= self.prob:
+            return sample
+        sigma = np.float32(rng.uniform(0, self.max_sigma))
+        image = rng.standard_normal(sample.image.shape, dtype=np.float32)
+        image *= sigma
+        image += sample.image
+        np.clip(image, 0, 255, out=image)
+        if sample.image.dtype == np.uint8:
+            return replace(sample, image=np.rint(image, out=image).astype(np.uint8))
+        return replace(sample, image=image)
 
 
 @TRANSFORMS.register
@@ -127,3 +196,12 @@ class Normalize:
                 f"{sample.image_path}: Normalize: mean and std have {wanted} values and the image {channels} "
                 f"channel(s); give 1 or {channels}, or set img_channels: {wanted}"
             )
+
+
+def _typed_as(before: PixelArray, image: ByteImage) -> PixelArray:
+    return image if before.dtype == np.uint8 else image.astype(np.float32)
+
+
+def _to_bytes(image: PixelArray) -> ByteImage:
+    # Cubic resizing can leave 0..255.
+    return np.clip(image, 0, 255).astype(np.uint8, copy=False)

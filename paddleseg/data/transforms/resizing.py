@@ -19,7 +19,15 @@ from paddleseg.data.transforms.checks import check_choice, check_integer, check_
 from paddleseg.data.transforms.sample import Sample, Undo
 from paddleseg.registry import TRANSFORMS
 
-__all__ = ["LimitLong", "Resize", "ResizeByLong", "ResizeByShort", "ResizeStepScaling"]
+__all__ = [
+    "LimitLong",
+    "RandomScaleAspect",
+    "Resize",
+    "ResizeByLong",
+    "ResizeByShort",
+    "ResizeRangeScaling",
+    "ResizeStepScaling",
+]
 
 INTERPOLATIONS = {
     "NEAREST": cv2.INTER_NEAREST,
@@ -153,6 +161,31 @@ class LimitLong:
 
 
 @TRANSFORMS.register
+class ResizeRangeScaling:
+    """Resizes so that the longer side has a random length out of a range, proportions kept.
+
+    Args:
+        min_value: Fewest pixels of the longer side.
+        max_value: Most pixels.
+
+    Raises:
+        ValueError: A value is not a positive whole number, or min_value is above max_value.
+    """
+
+    resizes = True
+
+    def __init__(self, min_value: int = 400, max_value: int = 600) -> None:
+        self.min_value = check_integer("min_value", min_value)
+        self.max_value = check_integer("max_value", max_value)
+        if min_value > max_value:
+            raise ValueError(f"min_value: expected at most max_value ({max_value}), got {min_value}")
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        long_size = int(rng.integers(self.min_value, self.max_value + 1))
+        return _resized(sample, functional.size_with_long_side(sample.size, long_size))
+
+
+@TRANSFORMS.register
 class ResizeStepScaling:
     """Scales by a random factor out of evenly spaced ones.
 
@@ -197,6 +230,56 @@ class ResizeStepScaling:
         # 1e-9: 0.3 / 0.1 is 2.9999…; the range must still hold all its steps.
         count = int((high - low) / step + 1e-9) + 1
         return float(rng.choice(np.linspace(low, high, count)))
+
+
+@TRANSFORMS.register
+class RandomScaleAspect:
+    """Enlarges a random part, of random proportions, to the size of the image.
+
+    A part that does not fit into the image is drawn again, up to ten times; then the image stays as it is.
+
+    Args:
+        min_scale: Smallest share of the image's area; 0 turns the transform off.
+        aspect_ratio: The part's width / height is drawn from aspect_ratio … 1 / aspect_ratio, and the two
+            are swapped half of the time; 0 turns the transform off.
+
+    Raises:
+        ValueError: A parameter is not within 0..1.
+    """
+
+    invertible = False
+    resizes = True
+    takes_bytes = True
+
+    def __init__(self, min_scale: float = 0.5, aspect_ratio: float = 0.33) -> None:
+        self.min_scale = check_number("min_scale", min_scale, minimum=0, maximum=1)
+        self.aspect_ratio = check_number("aspect_ratio", aspect_ratio, minimum=0, maximum=1)
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        part = self._draw_size(sample.size, rng)
+        if part is None:
+            return sample
+        top, left = (int(rng.integers(n - m + 1)) for n, m in zip(sample.size, part, strict=True))
+        window = slice(top, top + part[0]), slice(left, left + part[1])
+        label = None if sample.label is None else sample.label[window]
+        return replace(
+            sample,
+            image=functional.resize_image(sample.image[window], sample.size),
+            label=None if label is None else functional.resize_label(label, sample.size),
+        )
+
+    def _draw_size(self, size: tuple[int, int], rng: np.random.Generator) -> tuple[int, int] | None:
+        if self.min_scale == 0 or self.aspect_ratio == 0:
+            return None
+        for _ in range(10):
+            area = size[0] * size[1] * rng.uniform(self.min_scale, 1)
+            ratio = rng.uniform(self.aspect_ratio, 1 / self.aspect_ratio)
+            part = max(int(math.sqrt(area / ratio)), 1), max(int(math.sqrt(area * ratio)), 1)
+            if rng.random() < 0.5:
+                part = part[::-1]
+            if part[0] <= size[0] and part[1] <= size[1]:
+                return part
+        return None
 
 
 def _resized(sample: Sample, size: tuple[int, int], interpolation: int = cv2.INTER_LINEAR) -> Sample:

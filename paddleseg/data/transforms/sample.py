@@ -22,13 +22,15 @@ class Undo:
     """One geometric step that a prediction must go back through.
 
     Attributes:
-        kind: ``"resize"`` is undone by resizing to ``size``; ``"padding"`` by keeping the top-left
-            ``size`` pixels.
+        kind: ``"resize"`` is undone by resizing to ``size``; ``"padding"`` by keeping ``size`` pixels from
+            ``offset`` on.
         size: (height, width) before the step.
+        offset: Rows above and columns left of the image that padding added.
     """
 
     kind: Literal["resize", "padding"]
     size: tuple[int, int]
+    offset: tuple[int, int] = (0, 0)
 
 
 @dataclass
@@ -43,6 +45,8 @@ class Sample:
         undo: The steps taken so far, in order of application.
         image_path: Where the image came from, for messages.
         label_path: Where the label came from.
+        other: Draws another sample of the training set, at the same point of the transforms, with random
+            numbers of its own; None outside training.
     """
 
     image: PixelArray
@@ -50,6 +54,7 @@ class Sample:
     undo: list[Undo] = field(default_factory=list)
     image_path: str = ""
     label_path: str | None = None
+    other: Callable[[np.random.Generator], Sample] | None = field(default=None, repr=False)
 
     @property
     def size(self) -> tuple[int, int]:

@@ -10,13 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paddleseg.data.transforms import functional
-from paddleseg.data.transforms.geometric import (
-    RandomHorizontalFlip,
-    RandomPaddingCrop,
-    Window,
-    pad,
-    pad_label,
-)
+from paddleseg.data.transforms.class_uniform import ClassUniformCrop
+from paddleseg.data.transforms.geometric import RandomHorizontalFlip, RandomPaddingCrop, Window
+from paddleseg.data.transforms.padding import pad, pad_label
 from paddleseg.data.transforms.photometric import RandomDistort
 from paddleseg.data.transforms.resizing import ResizeStepScaling
 from paddleseg.data.transforms.sample import LabelArray, PixelArray, Sample, Transform, Undo
@@ -32,7 +28,7 @@ class ScaledCrop:
 
     Args:
         scaling: The first.
-        crop: The second.
+        crop: The second; a ClassUniformCrop as well.
         flip: The third, where there is one.
         truncated: RandomDistort comes next, which truncates to whole levels. So uint8 images stay uint8:
             OpenCV's fixed point rounds them (0.85 off at most). Against float32 truncated, as the reference
@@ -89,18 +85,19 @@ class ScaledCrop:
 
     def _label_in(self, label: LabelArray, size: tuple[int, int], window: Window) -> LabelArray:
         inside = resized_label_window(label, size, _inside(window, size))
-        if inside.shape == self.crop.crop_size:
+        height, width = (part.stop - part.start for part in window)
+        if inside.shape == (height, width):
             return inside
-        return pad_label(inside, self.crop.crop_size, self.crop.label_padding_value)
+        return pad_label(inside, (height, width), self.crop.label_padding_value)
 
 
 def fuse(transforms: Sequence[Transform]) -> tuple[Transform, ...]:
-    """Puts a :class:`ScaledCrop` in the place of what it does at once; subclasses are left alone."""
+    """Puts a :class:`ScaledCrop` in the place of what it does at once; other subclasses are left alone."""
     steps: list[Transform] = []
     rest = list(transforms)
     while rest:
         kinds = [type(transform) for transform in rest[:4]]
-        if kinds[:2] != [ResizeStepScaling, RandomPaddingCrop]:
+        if kinds[:2] not in ([ResizeStepScaling, RandomPaddingCrop], [ResizeStepScaling, ClassUniformCrop]):
             steps.append(rest.pop(0))
             continue
         count = 3 if kinds[2:3] == [RandomHorizontalFlip] else 2

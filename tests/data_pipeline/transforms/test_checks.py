@@ -22,6 +22,7 @@ from paddleseg.data.transforms import checks
         (checks.check_numbers, [0.5], {}, [0.5]),
         (checks.check_numbers, (1, 2.5, -3), {}, [1, 2.5, -3]),
         (checks.check_choice, "b", {"choices": ("a", "b")}, "b"),
+        (checks.check_classes, [3, 0], {}, (3, 0)),
     ],
 )
 def test_what_is_accepted(check: Any, value: Any, options: dict[str, Any], accepted: Any) -> None:
@@ -30,6 +31,8 @@ def test_what_is_accepted(check: Any, value: Any, options: dict[str, Any], accep
 
 NUMBER, SIZE = "x: expected a number", "x: expected [width, height] in whole pixels"
 WHOLE, LIST = "x: expected a whole number of at least 1", "x: expected a list of 1 or 3 numbers"
+
+CLASSES = "x: expected a list of class ids, each once, such as [11, 12]"
 
 
 @pytest.mark.parametrize(
@@ -55,6 +58,10 @@ WHOLE, LIST = "x: expected a whole number of at least 1", "x: expected a list of
         (checks.check_numbers, 0.5, {}, f"{LIST}, got 0.5"),
         (checks.check_numbers, [0.5, 0.5], {}, f"{LIST}, got [0.5, 0.5]"),
         (checks.check_numbers, [0.5, "a", 1], {}, "x[1]: expected a number, got 'a'"),
+        (checks.check_classes, [], {}, f"{CLASSES}, got []"),
+        (checks.check_classes, [1, 2, 1], {}, f"{CLASSES}, got [1, 2, 1]"),
+        (checks.check_classes, [-1], {}, f"{CLASSES}, got [-1]"),
+        (checks.check_classes, "car", {}, f"{CLASSES}, got 'car'"),
         (checks.check_choice, "c", {"choices": ("a", "b")}, "x: expected one of a, b, got 'c'"),
     ],
 )

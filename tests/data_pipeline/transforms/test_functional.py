@@ -91,7 +91,8 @@ def test_label_resize_makes_no_new_classes_and_keeps_large_ids() -> None:
 
 def test_padding_is_at_the_bottom_and_the_right() -> None:
     label = np.array([[1, 2]], dtype=np.int32)
-    assert functional.pad_bottom_right(label, (2, 3), 255).tolist() == [[1, 2, 255], [255, 255, 255]]
+    assert functional.pad(label, (2, 3), 255).tolist() == [[1, 2, 255], [255, 255, 255]]
+    assert functional.pad(label, (2, 4), -1, (1, 1)).tolist() == [[-1, -1, -1, -1], [-1, 1, 2, -1]]
 
 
 @pytest.mark.parametrize(
@@ -140,6 +141,24 @@ def test_flip_is_a_new_contiguous_array(shape: tuple[int, ...], dtype: type) -> 
     assert flipped.tolist() == array[:, ::-1].tolist()
     assert flipped.dtype == dtype
     assert flipped.flags.c_contiguous
+    assert functional.flip(array, vertical=True).tolist() == array[::-1].tolist()
+
+
+def test_the_map_about_the_centre_by_hand() -> None:
+    """3×2 pixels, turned by a quarter and twice as large, in 4×6: (1, 0.5) lands in (1.5, 2.5)."""
+    matrix = functional.rotation_about_centre((2, 3), (6, 4), degrees=90, scale=2, shift=(0.25, -1))
+    # (x, y) → (2·y, −2·x) + (1.5, 2.5) − (2·0.5, −2·1) + (0.25, −1)
+    np.testing.assert_allclose(matrix, [[0, 2, 0.75], [-2, 0, 3.5]], atol=1e-12)
+
+
+def test_warps_take_labels_of_any_class_and_leave_their_inputs() -> None:
+    label = np.array([[70_000, -1], [3, 2**24]], dtype=np.int32)
+    image = np.arange(4, dtype=np.uint8).reshape(2, 2, 1)
+    for array in (label, image):
+        array.setflags(write=False)
+    right = np.array([[1.0, 0, 1], [0, 1, 0]])
+    assert functional.warp_label(label, right, (2, 3), -5).tolist() == [[-5, 70_000, -1], [-5, 3, 2**24]]
+    assert functional.warp_image(image, right, (2, 3), 9)[..., 0].tolist() == [[9, 0, 1], [9, 2, 3]]
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,13 @@
-"""Distortion as the reference does it, and normalisation."""
+"""Distortion as the reference does it, blur, noise and normalisation."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
-from paddleseg.data.transforms import Normalize, RandomDistort, Sample
-from paddleseg.data.transforms.functional import adjust_brightness
+from paddleseg.data.transforms import Normalize, RandomBlur, RandomDistort, RandomNoise, Sample
+from paddleseg.data.transforms.functional import adjust_brightness, blur
 from paddleseg.errors import DataError
 
 OFF = {f"{name}_prob": 0 for name in ("brightness", "contrast", "saturation", "hue", "sharpness")}
@@ -109,3 +110,118 @@ def test_bytes_are_distorted_as_floats_are() -> None:
         as_floats = distort(Sample(image.astype(np.float32)), np.random.default_rng(seed)).image
         assert (as_bytes.dtype, as_floats.dtype) == (np.uint8, np.float32)
         assert (as_bytes == as_floats).all()
+
+
+def gaussian(side: int) -> np.ndarray:
+    """OpenCV's table for up to 7 pixels; its choice of the standard deviation for more."""
+    tables = {3: [1, 2, 1], 5: [1, 4, 6, 4, 1], 7: [2, 7, 14, 18, 14, 7, 2]}
+    if side in tables:
+        return np.array(tables[side]) / sum(tables[side])
+    deviation = 0.3 * ((side - 1) / 2 - 1) + 0.8
+    weights = np.exp(-((np.arange(side) - side // 2) ** 2) / (2 * deviation**2))
+    return weights / weights.sum()
+
+
+def scipy_blur(plane: np.ndarray, kind: str, side: int) -> np.ndarray:
+    """By SciPy. OpenCV mirrors at the middle of the outermost pixel, and repeats it for the median."""
+    if kind == "median":
+        return ndimage.median_filter(plane, side, mode="nearest")
+    weights = gaussian(side) if kind == "gaussian" else np.full(side, 1 / side)
+    rows = ndimage.correlate1d(plane, weights, 0, mode="mirror")
+    return ndimage.correlate1d(rows, weights, 1, mode="mirror")
+
+
+@pytest.mark.parametrize("side", [3, 5, 7, 9])
+@pytest.mark.parametrize("kind", ["gaussian", "median", "blur"])
+def test_blur_is_that_of_scipy(kind: str, side: int) -> None:
+    image = noise().image.astype(np.uint8)
+    wanted = np.stack(
+        [scipy_blur(plane, kind, side) for plane in image.transpose(2, 0, 1).astype(float)], axis=-1
+    )
+    # Rounded to whole levels; for 9 pixels OpenCV rounds the weights to 1/256 too.
+    tolerance = 1.5 if (kind, side) == ("gaussian", 9) else 0.51
+    np.testing.assert_allclose(blur(image, kind, side), wanted, atol=tolerance)
+
+
+def test_blur_draws_side_and_kind_and_its_probability() -> None:
+    image = noise(1).image.astype(np.uint8)
+    kinds = {
+        (kind, side): blur(image, kind, side)
+        for kind in ("gaussian", "median", "blur")
+        for side in (3, 5, 7, 9)
+    }
+    transform, rng, seen = RandomBlur(0.6, "random"), np.random.default_rng(0), []
+    for _ in range(1000):
+        result = transform(Sample(image), rng).image
+        seen += [key for key, wanted in kinds.items() if np.array_equal(result, wanted)]
+    # Standard deviations are 15.5 of 600, 11.5 of 200 and 9 of 86 and 12 of 171.
+    assert 530 < len(seen) < 670
+    for kind in ("gaussian", "median", "blur"):
+        assert 150 < sum(key[0] == kind for key in seen) < 250
+    sides = [key[1] for key in seen]
+    assert 50 < sides.count(3) < 125
+    assert min(sides.count(5), sides.count(7), sides.count(9)) > 120
+    only = RandomBlur(1.0)
+    for seed in range(20):
+        result = only(Sample(image), np.random.default_rng(seed)).image
+        assert any(np.array_equal(result, kinds["gaussian", side]) for side in (3, 5, 7, 9))
+
+
+def test_blur_takes_whole_levels_and_keeps_the_type(rng: np.random.Generator) -> None:
+    result = RandomBlur(1.0, "median")(Sample(np.full((4, 4, 1), 260.7, np.float32)), rng)
+    assert result.image.dtype == np.float32
+    assert (result.image == 255).all()
+    assert RandomBlur(1.0)(Sample(np.full((1, 1, 1), 8, np.uint8)), rng).image.tolist() == [[[8]]]
+
+
+def test_noise_has_the_deviation_that_was_drawn() -> None:
+    grey = Sample(np.full((60, 60, 3), 120, np.float32))
+    transform, deviations = RandomNoise(1.0, 10.0), []
+    for seed in range(200):
+        result = transform(grey, np.random.default_rng(seed))
+        added = result.image - 120
+        sigma = added.std()
+        assert abs(added.mean()) < 5 * sigma / np.sqrt(added.size) + 1e-6
+        assert abs(np.corrcoef(added[..., 0].ravel(), added[..., 1].ravel())[0, 1]) < 0.09  # 5 / √3600
+        deviations.append(sigma)
+    # Evenly from 0 to 10.
+    assert min(deviations) < 0.5
+    assert 9.5 < max(deviations) < 10.5
+    assert abs(np.mean(deviations) - 5) < 0.8
+
+
+def test_noise_stays_within_its_range_and_its_type() -> None:
+    edge = np.repeat(np.array([0, 255], np.float32), 500).reshape(10, 50, 2)[..., :1]
+    for image in (edge, edge.astype(np.uint8)):
+        result = RandomNoise(1.0, 50)(Sample(image), np.random.default_rng(1)).image
+        assert result.dtype == image.dtype
+        assert result.min() == 0
+        assert result.max() == 255
+        assert 0.3 < (result == image).mean() < 0.7  # half of the noise leads out of the range
+    assert (RandomNoise(1.0, 0)(Sample(edge), np.random.default_rng(1)).image == edge).all()
+
+
+def test_noise_happens_as_often_as_asked() -> None:
+    grey, transform, rng = (
+        Sample(np.full((3, 3, 1), 120, np.float32)),
+        RandomNoise(0.3),
+        np.random.default_rng(0),
+    )
+    assert 240 < sum(transform(grey, rng) is not grey for _ in range(1000)) < 360
+
+
+@pytest.mark.parametrize(
+    ("make", "named"),
+    [
+        (lambda: RandomBlur(1.5), "prob"),
+        (
+            lambda: RandomBlur(blur_type="box"),
+            "blur_type: expected one of gaussian, median, blur, random, got 'box'",
+        ),
+        (lambda: RandomNoise(-1), "prob"),
+        (lambda: RandomNoise(max_sigma=-1), "max_sigma"),
+    ],
+)
+def test_bad_parameters_of_blur_and_noise_are_named(make, named: str) -> None:
+    with pytest.raises(ValueError, match=named):
+        make()

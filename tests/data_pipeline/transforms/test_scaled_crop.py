@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from paddleseg.data.transforms import (
+    ClassUniformCrop,
     Compose,
     Normalize,
     RandomDistort,
@@ -67,6 +68,19 @@ def test_pixels_are_those_of_the_three_steps(size: tuple[int, int], scale: float
         np.testing.assert_allclose(got.image, wanted.image, atol=0.1)
         np.testing.assert_array_equal(got.label, wanted.label)
         assert got.undo == wanted.undo
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("padding", [255, -1])
+def test_pixels_are_those_of_the_steps_with_a_class_uniform_crop(size: tuple[int, int], padding: int) -> None:
+    sample, crop = noisy(size), ClassUniformCrop([48, 40], prob=0.7, label_padding_value=padding)
+    transforms = [ResizeStepScaling(0.5, 2.0), crop, RandomHorizontalFlip()]
+    assert len(fuse(transforms)) == 1
+    for seed in range(12):
+        wanted = one_by_one(transforms, sample, seed)
+        got = Compose(transforms)(sample, np.random.default_rng(seed))
+        np.testing.assert_allclose(got.image, wanted.image, atol=0.1)
+        np.testing.assert_array_equal(got.label, wanted.label)
 
 
 @pytest.mark.parametrize("scale", SCALES)
