@@ -12,7 +12,9 @@ from paddle import nn
 from paddleseg.models.layers import CrissCrossAttention
 from paddleseg.models.modes import evaluation_mode
 
-__all__ = ["Cost", "measure_cost"]
+__all__ = ["Cost", "measure_cost", "own_multiply_adds"]
+
+_COUNTED = (nn.Conv2D, nn.Linear, CrissCrossAttention)
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,28 @@ class Cost:
         return 2 * self.multiply_adds
 
 
+def own_multiply_adds(layer: nn.Layer, output: paddle.Tensor) -> int:
+    """Counts what one call of a layer computes itself, without its sub-layers.
+
+    Args:
+        layer: Any layer; 0 of those that are not counted.
+        output: What the call returned, N×C×H×W; of a linear layer any shape.
+
+    Returns:
+        Multiply-adds.
+    """
+    if isinstance(layer, nn.Conv2D):  # weight: [out, in / groups, kh, kw]
+        return math.prod(output.shape) * math.prod(layer.weight.shape[1:])
+    if isinstance(layer, nn.Linear):  # weight: [in, out]
+        return math.prod(output.shape) * layer.weight.shape[0]
+    if isinstance(layer, CrissCrossAttention):
+        batch, channels, height, width = output.shape
+        positions = height + width - 1
+        query_channels = layer.q_conv.weight.shape[0]
+        return batch * height * width * positions * (channels + query_channels)
+    return 0
+
+
 def measure_cost(model: nn.Layer, input_shape: Sequence[int]) -> Cost:
     """Runs the model once in evaluation mode and counts.
 
@@ -55,24 +79,15 @@ def measure_cost(model: nn.Layer, input_shape: Sequence[int]) -> Cost:
     """
     counted = {"convolution": 0, "attention": 0}
 
-    def count_convolution(layer: nn.Layer, _: object, output: paddle.Tensor) -> None:
-        if isinstance(layer, nn.Conv2D):  # weight: [out, in / groups, kh, kw]
-            counted["convolution"] += math.prod(output.shape) * math.prod(layer.weight.shape[1:])
-        else:  # nn.Linear weight: [in, out]
-            counted["convolution"] += math.prod(output.shape) * layer.weight.shape[0]
+    def count(layer: nn.Layer, _: object, output: paddle.Tensor) -> None:
+        kind = "attention" if isinstance(layer, CrissCrossAttention) else "convolution"
+        counted[kind] += own_multiply_adds(layer, output)
 
-    def count_attention(layer: CrissCrossAttention, _: object, output: paddle.Tensor) -> None:
-        batch, channels, height, width = output.shape
-        positions = height + width - 1
-        query_channels = layer.q_conv.weight.shape[0]
-        counted["attention"] += batch * height * width * positions * (channels + query_channels)
-
-    handles = []
-    for layer in model.sublayers(include_self=True):
-        if isinstance(layer, (nn.Conv2D, nn.Linear)):
-            handles.append(layer.register_forward_post_hook(count_convolution))
-        elif isinstance(layer, CrissCrossAttention):
-            handles.append(layer.register_forward_post_hook(count_attention))
+    handles = [
+        layer.register_forward_post_hook(count)
+        for layer in model.sublayers(include_self=True)
+        if isinstance(layer, _COUNTED)
+    ]
     try:
         with evaluation_mode(model), paddle.no_grad():
             model(paddle.zeros(list(input_shape)))
