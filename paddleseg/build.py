@@ -14,7 +14,7 @@ from paddleseg.build_checks import PRETRAINED, assemble_model, check_pretrained,
 from paddleseg.config.blocks import check_blocks, schedule_block
 from paddleseg.config.components import construct
 from paddleseg.config.config import Config, read_config
-from paddleseg.config.consistency import class_count, reconcile
+from paddleseg.config.consistency import class_count, reconcile, reconcile_parts
 from paddleseg.config.files import expand_home, missing_files
 from paddleseg.config.node import Node, Path
 from paddleseg.config.plugins import import_plugins
@@ -48,9 +48,11 @@ __all__ = [
     "dataset_facts",
     "import_components",
     "load_config",
+    "load_pretrained",
 ]
 
 _logger = get_logger(__name__)
+_ANY_COUNT = 2  # classes, for the check of what does not depend on how many there are
 
 _COMPONENT_MODULES = (
     "paddleseg.models",
@@ -67,6 +69,8 @@ def load_config(
     *,
     flags: Mapping[str, Any] | None = None,
     required: Iterable[str] = ("model",),
+    classes: str | None = None,
+    count_classes: Callable[[Config], tuple[int, str]] | None = None,
 ) -> Config:
     """Reads, merges, overrides and checks a configuration. No data set needs to be there.
 
@@ -76,12 +80,32 @@ def load_config(
         flags: The programs' short flags (``iters``, ``batch_size``, ``learning_rate``, …); None entries
             are passed over.
         required: Top-level keys that must be there.
+        classes: File with the name of one class a line, for all data sets.
+        count_classes: Called where nothing tells the number of classes, with a configuration that lacks
+            nothing else; returns the number and its source.
 
     Raises:
         ConfigError: Something is wrong; the message lists everything that is, with file and line.
     """
-    config = read_config(path, overrides, flags)
-    raise_problems(check(config, required))
+    from paddleseg.build_labels import name_classes, set_class_count, takes
+
+    def read(count: int | None = None, source: str = "") -> tuple[Config, list[Problem]]:
+        config = read_config(path, overrides, flags)
+        import_components(config)
+        if classes is not None:
+            name_classes(config, classes)
+        if count is not None:
+            set_class_count(config, count, source)
+        return config, check(config, required)
+
+    config, problems = read()
+    is_open = class_count(config) is None and takes(config, "train_dataset", "num_classes")
+    if count_classes is not None and is_open:
+        trial, problems = read(_ANY_COUNT)
+        raise_problems(problems)
+        expand_home(trial)
+        config, problems = read(*count_classes(trial))
+    raise_problems(problems)
     expand_home(config)
     return config
 
@@ -96,10 +120,15 @@ def check(config: Config, required: Iterable[str] = ("model",)) -> list[Problem]
     Returns:
         Everything that is wrong.
     """
+    from paddleseg.build_labels import check_codings, fill_class_counts
+
     problems = check_structure(config.root, required)
     problems += import_components(config)
     problems += check_blocks(config)
+    problems += reconcile_parts(config)
+    fill_class_counts(config)
     problems += reconcile(config)
+    problems += check_codings(config)
     return problems + check_values(config, [one.path for one in problems])
 
 
@@ -152,10 +181,8 @@ def build_model(config: Config, *, pretrained: bool = True, allow_mismatch: bool
     if not pretrained:
         return model
     if backbone is not None:
-        _load_pretrained(backbone, config, ("model", "backbone", "pretrained"))
-    _load_pretrained(
-        model, config, PRETRAINED, allow_mismatch=allow_mismatch, num_classes=class_count(config)
-    )
+        load_pretrained(backbone, config, ("model", "backbone", "pretrained"))
+    load_pretrained(model, config, PRETRAINED, allow_mismatch=allow_mismatch, num_classes=class_count(config))
     return model
 
 
@@ -173,12 +200,16 @@ def build_dataset(config: Config, split: str, *, rank: int = 0, world_size: int 
         DataError: The data or the pack are not there, or the pack is stale.
     """
     from paddleseg.build_packs import build_packed, without_pack  # NumPy only where there are data
+    from paddleseg.data.class_scan import refuse_ignored_foreground
 
     key = f"{split}_dataset"
     node = _require(config, key)
     if config.node((key, "pack")) is not None:
-        return build_packed(config, split, rank=rank, world_size=world_size)
-    return construct(without_pack(node), (key,), DATASETS)
+        dataset = build_packed(config, split, rank=rank, world_size=world_size)
+    else:
+        dataset = construct(without_pack(node), (key,), DATASETS)
+    refuse_ignored_foreground(dataset)
+    return dataset
 
 
 def build_transforms(config: Config, block: str) -> list[Any]:
@@ -205,13 +236,11 @@ def dataset_facts(config: Config) -> tuple[list[str] | None, list[list[int]] | N
     Returns:
         Names and (R, G, B) colours, one a class; None where they are not known.
     """
+    from paddleseg.build_labels import names_and_palette
+
     for key in ("val_dataset", "train_dataset"):
-        block = config.tree.get(key)
-        if block is not None:
-            kind = DATASETS.get(block["type"])
-            names = block.get("class_names") or getattr(kind, "CLASS_NAMES", None)
-            palette = block.get("palette") or getattr(kind, "PALETTE", None)
-            return names and list(names), palette and [list(colour) for colour in palette]
+        if config.node(key) is not None:
+            return names_and_palette(config, key)
     return None, None
 
 
@@ -259,14 +288,18 @@ def build_optimizer(config: Config, model: nn.Layer) -> paddle.optimizer.Optimiz
     return construct(_require(config, "optimizer"), ("optimizer",), OPTIMIZERS, extra)
 
 
-def _require(config: Config, key: str) -> Node:
-    node = config.node((key,))
-    if node is None:
-        raise ConfigError(f"{config.path} {key}: missing; this program needs it")
-    return node
+def load_pretrained(layer: nn.Layer, config: Config, path: Path, **options: Any) -> None:
+    """Loads the weights that a configuration names, if it does.
 
+    Args:
+        layer: A model or a backbone.
+        config: Checked configuration.
+        path: Where they are named.
+        options: Those of :func:`paddleseg.models.weights.load_weights`.
 
-def _load_pretrained(layer: nn.Layer, config: Config, path: Path, **options: Any) -> None:
+    Raises:
+        WeightsError: They cannot be found or do not fit.
+    """
     from paddleseg.models.weights import load_weights
 
     weights = config.node(path)
@@ -277,3 +310,10 @@ def _load_pretrained(layer: nn.Layer, config: Config, path: Path, **options: Any
     except WeightsError as error:
         raise WeightsError(str(Problem(weights.source, path, str(error)))) from error
     _logger.info(report.summary())
+
+
+def _require(config: Config, key: str) -> Node:
+    node = config.node((key,))
+    if node is None:
+        raise ConfigError(f"{config.path} {key}: missing; this program needs it")
+    return node

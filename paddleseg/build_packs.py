@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from paddleseg.build_labels import coding_of, names_and_palette
 from paddleseg.config.components import PACK, PACK_BY_RANK, construct
 from paddleseg.config.config import Config
 from paddleseg.config.consistency import block_facts
@@ -141,36 +142,42 @@ def _refuse_own_reading(node: Node, key: str) -> None:
 
 
 def _facts(config: Config, key: str) -> dict[str, Any]:
-    block = config.tree[key]
+    block, node = config.tree[key], config.node((key,))
+    assert node is not None, "the caller has looked"
     kind = DATASETS.get(block["type"])
     mode = block.get("mode", key.removesuffix("_dataset"))
-    return block_facts(config, key) | {"type": kind.__qualname__, "mode": mode.lower()}
+    facts = block_facts(config, key) | {"type": kind.__qualname__, "mode": mode.lower()}
+    return facts | coding_of(node).facts()
 
 
 def _build_from_pack_alone(config: Config, key: str, pack: Pack, root: str) -> SegmentationDataset:
     """The data set without its files; its facts are those of the pack."""
-    node, block, facts = config.node((key,)), config.tree[key], dict(pack.index.dataset)
+    node, facts = config.node((key,)), pack.index.dataset
     assert node is not None, "the caller has looked"
-    kind = DATASETS.get(block["type"])
+    kind: Any = DATASETS.get(config.tree[key]["type"])
     transforms = construct_transforms(config.node((key, "transforms")), key)
-    del facts["type"]
+    names, palette = names_and_palette(config, key)
     try:
         dataset = SegmentationDataset(
             pairs_of(pack, root),
-            **facts,
+            mode=kind.SUBSETS[facts["mode"]],
+            num_classes=facts["num_classes"],
+            ignore_index=facts["ignore_index"],
+            img_channels=facts["img_channels"],
             transforms=transforms,
-            class_names=block.get("class_names") or getattr(kind, "CLASS_NAMES", None),
-            palette=block.get("palette") or getattr(kind, "PALETTE", None),
+            class_names=names,
+            palette=None if palette is None else [(red, green, blue) for red, green, blue in palette],
             pack=pack,
         )
     except ValueError as error:
         raise ConfigError(str(Problem(node.source, (key,), str(error)))) from error
+    dataset.coding = coding_of(node)
     _logger.warning(f"{key}: no folder {root}: whether the pack is stale cannot be told")
     return dataset
 
 
 def _with_pack(dataset: SegmentationDataset, pack: Pack) -> SegmentationDataset:
-    return SegmentationDataset(
+    packed = SegmentationDataset(
         dataset.files,
         mode=dataset.mode,
         transforms=dataset.transforms.transforms,
@@ -181,3 +188,5 @@ def _with_pack(dataset: SegmentationDataset, pack: Pack) -> SegmentationDataset:
         palette=dataset.palette,
         pack=pack,
     )
+    packed.coding = dataset.coding
+    return packed

@@ -73,10 +73,11 @@ class Registry:
         """Returns the component.
 
         Raises:
-            RegistryError: There is none of that name; the message suggests the nearest.
+            RegistryError: There is none of that name; the message suggests the nearest, or all.
         """
         if name not in self._components:
-            raise RegistryError(f"no {self.kind} '{name}'{did_you_mean(name, self._components)}")
+            known = f"; there are {', '.join(self)}" if self._components else ""
+            raise RegistryError(f"no {self.kind} '{name}'{did_you_mean(name, self._components) or known}")
         return self._components[name]
 
     def __contains__(self, name: object) -> bool:

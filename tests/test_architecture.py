@@ -25,7 +25,7 @@ LAYERS = [
     [("models.backbones", "models.heads")],
     [("models",)],
     [("inference", "visualise")],
-    [("build", "build_checks", "build_packs")],
+    [("build", "build_checks", "build_classes", "build_labels", "build_packs", "build_teacher")],
     [("engine",)],
     [("cli",)],
 ]

@@ -243,3 +243,29 @@ def test_a_class_that_loads_in_its_own_way_is_refused(
 def test_there_must_be_something_to_pack(project: Path) -> None:
     with pytest.raises(ConfigError, match="test_dataset: missing; there is nothing to pack"):
         build_for_packing(load(project), "test")
+
+
+MAPPED = {
+    "train_dataset__label_map": {"0": 0, "1": 0, "2": 1, "other": "ignore"},
+    "train_dataset__num_classes": None,
+}
+
+
+@pytest.mark.parametrize("with_files", [True, False])
+def test_a_pack_of_another_coding_is_refused(project: Path, with_files: bool) -> None:
+    """A map of ids belongs to what a pack is made of, also where only the pack is there to tell."""
+    classes = {"val_dataset__num_classes": 2, **MAPPED}
+    mapped = load(project, **classes)
+    build_pack(build_for_packing(mapped, "train"), project / "packs" / "mapped", PackOptions(shards=2))
+    expected = build_dataset(mapped, "train").load(0).label
+    if not with_files:
+        (project / "data").rename(project / "elsewhere")
+    classes["train_dataset__pack"] = str(project / "packs" / "mapped")
+    packed = build_dataset(load(project, **classes), "train")
+    np.testing.assert_array_equal(packed.load(0).label, expected)
+    np.testing.assert_array_equal(packed.decode_label(0), expected)
+    classes["train_dataset__label_map"] = {"0": 1, "1": 0, "2": 1, "other": "ignore"}
+    with pytest.raises(
+        DataError, match=r"the pack is stale: label_map is 0: 1; 1: 0; 2: 1; other: ignore, it was 0: 0"
+    ):
+        build_dataset(load(project, **classes), "train")

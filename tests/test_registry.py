@@ -60,6 +60,10 @@ def test_an_unknown_name_suggests_the_nearest(things: Registry, name: str) -> No
 def test_an_unknown_name_with_none_near(things: Registry) -> None:
     with pytest.raises(RegistryError, match=r"^no thing 'Ball'$"):
         things.get("Ball")
+    things.register(make("Ring"))
+    things.register(make("Cube"))
+    with pytest.raises(RegistryError, match=r"^no thing 'Ball'; there are Cube, Ring$"):
+        things.get("Ball")
 
 
 def test_a_second_component_of_a_name_is_refused(things: Registry) -> None:

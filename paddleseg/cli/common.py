@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from paddleseg import distributed, log, runtime
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from paddle import nn
 
     from paddleseg.config.config import Config
+    from paddleseg.engine.group import Group
 
 __all__ = [
     "EXIT_FAILED",
@@ -191,6 +193,7 @@ def read_checked_config(
     required: Sequence[str],
     parts: Sequence[str],
     flags: Mapping[str, Any] | None = None,
+    group: Group | None = None,
 ) -> Config:
     """Reads the config and checks all of it, and the files that it names.
 
@@ -200,19 +203,51 @@ def read_checked_config(
         parts: Blocks whose files must be there: ``"model"``, ``"train_dataset"`` …
         flags: Values of ``iters``, ``test_config.scales`` and the like; None where not given. ``--opts`` come
             after them.
+        group: The processes of the run, of which one looks for a number of classes that is not given.
 
     Raises:
         ConfigError: Something is wrong; the message lists all of it.
     """
     from paddleseg.build import check_files, load_config
 
-    config = load_config(args.config, args.opts, flags=flags, required=required)
+    def count_classes(found: Config) -> tuple[int, str]:
+        if group is None:
+            return _count_classes(found, args)
+        count, source = group.broadcast(list(_count_classes(found, args)) if group.is_main else None)
+        return count, source
+
+    config = load_config(
+        args.config,
+        args.opts,
+        flags=flags,
+        required=required,
+        classes=getattr(args, "classes", None),
+        count_classes=count_classes,
+    )
     if getattr(args, "model_path", None) is not None:
         for key in ("model.pretrained", "model.backbone.pretrained"):
             if config.node(key) is not None:
                 config.set(key, None, "--model_path")
     check_files(config, parts, allow_mismatch=args.allow_mismatch)
     return config
+
+
+def _count_classes(config: Config, args: argparse.Namespace) -> tuple[int, str]:
+    """The number of classes and its source: the run that the weights are of, else the training labels."""
+    from tqdm import tqdm
+
+    from paddleseg.build_classes import count_in_labels, recorded_class_count
+
+    recorded = recorded_class_count(getattr(args, "model_path", None))
+    if recorded is not None:
+        get_logger(__name__).info(f"num_classes: {recorded}, as in the run of {args.model_path}")
+        return recorded, "the run of --model_path"
+    count = count_in_labels(
+        config,
+        threads=args.threads or runtime.available_cores(),
+        progress=partial(tqdm, desc="labels", unit="file", disable=not sys.stderr.isatty()),
+    )
+    return count, "found in the labels of train_dataset"
 
 
 def load_model(config: Config, args: argparse.Namespace) -> nn.Layer:

@@ -63,6 +63,13 @@ def add_common_flags(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="change config entries: model.recurrence=1 loss.coef=[1,0.4]",
     )
+    parser.add_argument(
+        "--classes",
+        type=non_empty,
+        default=None,
+        metavar="NAMES.TXT",
+        help="file with the name of one class a line, in the order of ids; also gives num_classes",
+    )
     parser.add_argument("--device", choices=DEVICES, default="auto", help="auto: a GPU when there is one")
     parser.add_argument(
         "--threads", type=positive_int, default=None, help="CPU threads; default: the cores this process has"

@@ -72,6 +72,7 @@ def _main(argv: Sequence[str]) -> int:
             required=(*TRAIN_KEYS, "val_dataset") if args.do_eval else TRAIN_KEYS,
             parts=("model", *datasets) if needs_weights else datasets,
             flags=_config_flags(args),
+            group=group,
         )
         from paddleseg.engine.gpu_autotune import enable_gpu_autotune
         from paddleseg.engine.precision import check_precision
@@ -202,7 +203,9 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         default=None,
         help="fixes weights, order and augmentation; 0 otherwise",
     )
-    parser.add_argument("--to_static_training", action="store_true", help="train the compiled static graph")
+    parser.add_argument(
+        "--no_data_check", action="store_true", help="do not look at some labels before the start"
+    )
     _add_step_flags(parser)
     refused = parser.add_argument_group("flags of PaddleSeg that are refused with the reason")
     refused.add_argument("--repeats", type=positive_int, default=1)
@@ -214,6 +217,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
 
 def _add_step_flags(parser: argparse.ArgumentParser) -> None:
     """How a step computes, and what is measured of it."""
+    parser.add_argument("--to_static_training", action="store_true", help="train the compiled static graph")
     parser.add_argument(
         "--accumulate",
         type=_positive_int_or_auto,
@@ -268,6 +272,8 @@ def _config_flags(args: argparse.Namespace) -> dict[str, Any]:
     flags = {name: getattr(args, name) for name in ("iters", "batch_size", "learning_rate", "seed")}
     flags |= {name: getattr(args, name) for name in ("accumulate", "precision", "amp_level")}
     flags |= {name: getattr(args, name) or None for name in ("to_static_training", "use_ema")}
+    if args.no_data_check:
+        flags["check_data"] = False
     if args.fp16:
         flags["precision"] = "fp16"
     return flags

@@ -60,6 +60,7 @@ def _main(argv: Sequence[str]) -> int:
             required=VAL_KEYS,
             parts=("model", "val_dataset"),
             flags=inference_settings(args, augment="aug_eval"),
+            group=group,
         )
         logger = log.get_logger(__name__)
         logger.info(f"[RUN] device: {device}; {settings.describe()}")

@@ -25,10 +25,15 @@ _SLOTS = {
 _SCHEDULE = Slot(SCHEDULES, withheld=("iters",))
 _LISTS = {
     ("loss", "types"): Slot(LOSSES, filled=("ignore_index",)),
+    ("distill_loss", "types"): Slot(LOSSES, filled=("ignore_index",)),
     ("export", "transforms"): Slot(TRANSFORMS),
 }
-_LEGACY_DECAY = "poly"
-_LEGACY_ABSENT = {"piecewise": "PiecewiseDecay", "stepdecay": "StepDecay"}
+# Decay of the legacy form → (schedule, its name for learning_rate.value).
+_LEGACY_DECAYS = {
+    "poly": ("PolynomialDecay", "learning_rate"),
+    "piecewise": ("PiecewiseDecay", "values"),
+    "stepdecay": ("StepDecay", "learning_rate"),
+}
 
 
 def check_blocks(config: Config) -> list[Problem]:
@@ -75,10 +80,15 @@ def schedule_block(config: Config) -> tuple[Node, Path] | None:
         return None
     entries = dict(decay.value)
     kind = entries.pop("type", None)
-    if kind is None or kind.value != _LEGACY_DECAY:
+    if kind is None or not _is_legacy_decay(kind.value):
         return None
-    entries = {"learning_rate": legacy.value["value"], **entries}
-    return _named("PolynomialDecay", entries, kind.source), ("learning_rate", "decay")
+    schedule, key = _LEGACY_DECAYS[kind.value]
+    entries = {key: legacy.value["value"], **entries}
+    return _named(schedule, entries, kind.source), ("learning_rate", "decay")
+
+
+def _is_legacy_decay(kind: object) -> bool:
+    return isinstance(kind, str) and kind in _LEGACY_DECAYS
 
 
 def _named(name: str, entries: dict[str, Node], source: str) -> Node:
@@ -106,13 +116,13 @@ def _check_legacy_schedule(config: Config) -> list[Problem]:
 
 def _check_legacy_decay(decay: Node, path: Path) -> list[Problem]:
     kind = decay.value.get("type") if isinstance(decay.value, dict) else None
-    if kind is not None and kind.value == _LEGACY_DECAY:
+    if kind is not None and _is_legacy_decay(kind.value):
         return []
-    absent = _LEGACY_ABSENT.get(str(kind.value)) if kind is not None else None
-    if kind is None or absent is None:
-        return [Problem(decay.source, path, f"expected a block whose 'type' is '{_LEGACY_DECAY}'")]
+    if kind is None or not isinstance(kind.value, str):
+        known = ", ".join(_LEGACY_DECAYS)
+        return [Problem(decay.source, path, f"expected a block whose 'type' is one of {known}")]
     text = (
-        f"got '{kind.value}'; this toolkit has no {absent}: use '{_LEGACY_DECAY}', or in place of "
-        f"learning_rate an lr_scheduler block, whose type is one of {', '.join(SCHEDULES)}"
+        f"got '{kind.value}'; expected one of {', '.join(_LEGACY_DECAYS)}, or in place of learning_rate an "
+        f"lr_scheduler block, whose type is one of {', '.join(SCHEDULES)}"
     )
     return [Problem(kind.source, (*path, "type"), text)]

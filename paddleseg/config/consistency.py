@@ -8,14 +8,16 @@ from typing import Any
 
 from paddleseg.config.components import component_of, parameters_of
 from paddleseg.config.config import Config
-from paddleseg.config.node import Node, Path, join, show
+from paddleseg.config.node import Node, Path, join, plain, show
 from paddleseg.config.problems import Problem
-from paddleseg.registry import BACKBONES, DATASETS, LOSSES, MODELS, Registry
+from paddleseg.registry import BACKBONES, DATASETS, LOSSES, MODELS, TRANSFORMS, Registry
 
-__all__ = ["block_facts", "class_count", "input_channels", "reconcile"]
+__all__ = ["block_facts", "class_count", "input_channels", "reconcile", "reconcile_parts"]
 
 _DATASETS = {"train_dataset": "train", "val_dataset": "val", "test_dataset": "test"}
 _IMG_CHANNELS = 3
+_SHARING = ("val_ratio", "test_ratio", "split_seed")
+_CODING = ("reduce_zero_label", "label_map", "color_map")
 Fact = tuple[Path, Any, str]
 
 
@@ -37,6 +39,32 @@ def reconcile(config: Config) -> list[Problem]:
         *_check_coef(config),
         *_check_pack_shards(config),
     ]
+
+
+def reconcile_parts(config: Config) -> list[Problem]:
+    """Fills in how one folder is shared out among several data sets, and how its labels are read.
+
+    Args:
+        config: Changed in place.
+
+    Returns:
+        Where they share it out differently.
+    """
+    problems = []
+    first = config.node("train_dataset")
+    for name in _DATASETS:
+        other = config.node(name)
+        if first is None or other is None or other is first or _place_of(first) != _place_of(other):
+            continue
+        for key in _SHARING:
+            given = _given(config, ("train_dataset",), key), _given(config, (name,), key)
+            problems += _disagreements(given[0], given[1])
+            if given[1] and not given[0]:
+                _fill(config, ("train_dataset",), DATASETS, key, given[1][0][1], join((name, key)))
+        for key in (*_SHARING, *_CODING):
+            for path, _, _ in _given(config, ("train_dataset",), key):
+                _fill(config, (name,), DATASETS, key, plain(first.value[key]), join(path))
+    return problems
 
 
 def block_facts(config: Config, block: str) -> dict[str, Any]:
@@ -91,17 +119,32 @@ def input_channels(config: Config) -> int:
 def _reconcile_num_classes(config: Config) -> list[Problem]:
     facts = _dataset_facts(config, "num_classes", "NUM_CLASSES")
     problems = _disagreements(facts, _given(config, ("model",), "num_classes"))
-    if facts and not problems:
-        _fill(config, ("model",), MODELS, "num_classes", facts[0][1], join(facts[0][0]))
+    known = facts or _given(config, ("model",), "num_classes")
+    if known and not problems:
+        for place in (("model",), *((name,) for name in _DATASETS)):
+            if getattr(component_of(config.node(place), DATASETS), "NUM_CLASSES", None) is None:
+                registry = MODELS if place == ("model",) else DATASETS
+                _fill(config, place, registry, "num_classes", known[0][1], join(known[0][0]))
     model = config.node("model")
     component = component_of(model, MODELS)
     if model is None or component is None or "num_classes" in model.value:
         return problems
     parameter = parameters_of(component).get("num_classes")
     if parameter is not None and parameter.default is inspect.Parameter.empty and not problems:
-        text = "missing, and no data set tells it; give the number of classes"
+        blocks = [node for name in _DATASETS if (node := config.node(name)) is not None]
+        is_known = all(component_of(node, DATASETS) is not None for node in blocks)
+        text = (
+            "missing, and no data set tells it; give the number of classes"
+            if is_known
+            else "missing; no data set tells it before its type is right"
+        )
         problems.append(Problem(model.source, ("model", "num_classes"), text))
     return problems
+
+
+def _place_of(block: Node) -> list[Any]:
+    """What data sets have in common that are parts of one."""
+    return [plain(block.value[key]) if key in block.value else None for key in ("type", "dataset_root")]
 
 
 def _reconcile_channels(config: Config) -> list[Problem]:
@@ -123,6 +166,10 @@ def _reconcile_ignore_index(config: Config) -> list[Problem]:
         problems += wrong
         if facts and not wrong:
             _fill(config, path, LOSSES, "ignore_index", facts[0][1], join(facts[0][0]))
+    for path, component in _training_transforms(config) if facts else ():
+        for parameter in ("ignore_index", "label_padding_value"):
+            if _default(component, parameter) != facts[0][1]:
+                _fill(config, path, TRANSFORMS, parameter, facts[0][1], join(facts[0][0]))
     return problems
 
 
@@ -158,8 +205,9 @@ def _dataset_facts(config: Config, parameter: str, attribute: str) -> list[Fact]
         if node is None or component is None:
             continue
         path = (name, parameter)
-        if parameter in node.value:
-            facts.append((path, node.value[parameter].value, node.value[parameter].source))
+        given = config.node(path)
+        if given is not None:
+            facts.append((path, given.value, given.source))
         elif getattr(component, attribute, None) is not None:
             facts.append((path, getattr(component, attribute), node.value["type"].source))
         elif _default(component, parameter) is not None:
@@ -198,7 +246,18 @@ def _loss_paths(config: Config) -> Iterator[Path]:
                 yield (*path, i)
                 yield from walk(item.value.get("losses"), (*path, i, "losses"))
 
-    yield from walk(config.node("loss.types"), ("loss", "types"))
+    for block in ("loss", "distill_loss"):
+        yield from walk(config.node((block, "types")), (block, "types"))
+
+
+def _training_transforms(config: Config) -> Iterator[tuple[Path, Callable[..., Any]]]:
+    """The transforms that labels go through as well."""
+    path: Path = ("train_dataset", "transforms")
+    node = config.node(path)
+    for i, item in enumerate(node.value if node is not None and isinstance(node.value, list) else ()):
+        component = component_of(item, TRANSFORMS)
+        if component is not None:
+            yield (*path, i), component
 
 
 def _fill(config: Config, place: Path, registry: Registry, parameter: str, value: Any, origin: str) -> None:

@@ -16,6 +16,7 @@ __all__ = ["parse_value", "read_tree"]
 
 _BASE = "_base_"
 _INHERITED = "_inherited_"
+_WHOLE_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)")  # a key such as the ids of label_map; read as text
 _SCALARS = (str, int, float, bool, type(None))
 # Far beyond any real configuration; without limits, a few lines can mean more than fits into any memory.
 _MOST_FILES, _MOST_VALUES, _DEEPEST = 100, 100_000, 50
@@ -186,7 +187,7 @@ class _Builder:
             key = key_node.value
             if key_node.tag == "tag:yaml.org,2002:merge":
                 continue
-            if key_node.tag != "tag:yaml.org,2002:str":
+            if key_node.tag != "tag:yaml.org,2002:str" and not _WHOLE_NUMBER.fullmatch(key):
                 raise ConfigError(f"{self._locate(line)}: key {key!r} is not text; write it in quotes")
             if key in lines:
                 raise ConfigError(

@@ -23,6 +23,7 @@ _FLAGS = (
     "precision",
     "amp_level",
     "use_ema",
+    "check_data",
 )
 
 

@@ -19,6 +19,7 @@ from paddleseg.errors import did_you_mean
 __all__ = [
     "TRAIN_KEYS",
     "VAL_KEYS",
+    "DistillConfig",
     "ExportConfig",
     "LossConfig",
     "Settings",
@@ -39,7 +40,6 @@ VAL_KEYS = ("model", "val_dataset")
 """What an evaluation cannot do without."""
 
 _REFUSED: dict[Path, str] = {
-    ("distill_loss",): "distillation is not part of this toolkit; remove the block",
     ("test_config", "use_multilabel"): (
         "every pixel has one class here, multi-label output is not supported; remove the key"
     ),
@@ -86,6 +86,19 @@ class LossConfig:
 
 
 @dataclass(frozen=True)
+class DistillConfig:
+    """One loss by which the main output learns from a teacher's.
+
+    ``teacher``, for which PaddleSeg has a flag, is the teacher's configuration; its ``model.pretrained``
+    names the weights.
+    """
+
+    types: list[Block] = field(default_factory=list)
+    coef: list[float] = field(default_factory=list)
+    teacher: str = ""
+
+
+@dataclass(frozen=True)
 class Settings:
     """The top level of a configuration; absent and null keys have the values below.
 
@@ -94,7 +107,7 @@ class Settings:
     updates the weights; ``recompute`` saves memory by computing activations twice; ``gpu_autotune`` lets a
     GPU try out its convolution algorithms in the first steps; ``on_non_finite`` and ``on_bad_sample`` say
     what becomes of a step without a finite loss and of a broken file; ``worker_timeout`` is how many seconds
-    a sample may take to load.
+    a sample may take to load; ``check_data`` looks at some labels before a training run starts.
     """
 
     model: Block | None = None
@@ -105,7 +118,7 @@ class Settings:
     lr_scheduler: Block | None = None
     learning_rate: Annotated[float, AtLeast(0)] | Block | None = None
     loss: LossConfig | None = None
-    distill_loss: Block | None = None
+    distill_loss: DistillConfig | None = None
     test_config: TestConfig = TestConfig()
     export: ExportConfig = ExportConfig()
     batch_size: Annotated[int, AtLeast(1)] = 1
@@ -123,6 +136,7 @@ class Settings:
     on_non_finite: Literal["stop", "skip", "lower_scale"] = "stop"
     on_bad_sample: Literal["stop", "skip"] = "stop"
     worker_timeout: Annotated[float, Above(0)] = 300.0
+    check_data: bool = True
     plugins: list[str] = field(default_factory=list)
 
 
@@ -149,7 +163,8 @@ def check_structure(root: Node, required: typing.Iterable[str]) -> list[Problem]
     for key in required:
         if _is_absent(root, key) and not (key == "lr_scheduler" and not _is_absent(root, "learning_rate")):
             problems.append(Problem(root.source, (key,), "missing; this program needs it"))
-    return problems + _check_test_config(root) + _check_loss(root) + _check_step(root)
+    problems += _check_test_config(root) + _check_loss(root) + _check_distill_loss(root)
+    return problems + _check_step(root)
 
 
 def _check_mapping(node: Node, schema: type, path: Path) -> list[Problem]:
@@ -220,6 +235,28 @@ def _check_loss(root: Node) -> list[Problem]:
     if isinstance(types, list) and isinstance(coef, list) and len(types) not in (1, len(coef)):
         text = f"got {len(types)} types for {len(coef)} coefficients; expected one type, or one for each"
         problems.append(Problem(node.value["types"].source, ("loss", "types"), text))
+    return problems
+
+
+def _check_distill_loss(root: Node) -> list[Problem]:
+    node = root.value.get("distill_loss")
+    if node is None or not isinstance(node.value, dict):
+        return []
+    missing = {
+        "types": "missing; name one loss, such as KLLoss",
+        "coef": "missing; give the loss's factor, in a list",
+        "teacher": "missing; name the teacher's configuration file, whose model.pretrained names its weights",
+    }
+    problems = [
+        Problem(node.source, ("distill_loss", key), text)
+        for key, text in missing.items()
+        if key not in node.value
+    ]
+    for key in ("types", "coef"):
+        entries = node.value.get(key)
+        if entries is not None and isinstance(entries.value, list) and len(entries.value) != 1:
+            text = f"got {len(entries.value)} entries; expected one, for the main output"
+            problems.append(Problem(entries.source, ("distill_loss", key), text))
     return problems
 
 

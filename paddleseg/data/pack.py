@@ -64,6 +64,10 @@ class Pack:
         """The first sample in the shards that were opened."""
         return min(self._shards)
 
+    def holds(self, index: int) -> bool:
+        """Whether a sample is in a shard that was opened."""
+        return index % self.index.shards in self._shards
+
     def sample(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | NDArray[np.int32] | None]:
         """Returns [H, W, C] pixels and [H, W] class ids (None without a label), read-only views of the file.
 
@@ -71,7 +75,7 @@ class Pack:
             DataError: The sample is in a shard that was not opened.
         """
         shard, record = index % self.index.shards, index // self.index.shards
-        if shard not in self._shards:
+        if not self.holds(index):
             raise DataError(
                 f"{self.path / shard_file(shard)}: sample {index} is in this shard, not opened here"
             )

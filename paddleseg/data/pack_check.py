@@ -37,10 +37,11 @@ def describe_dataset(dataset: SegmentationDataset, *, shards: int, root: str | N
 def _facts_of(dataset: SegmentationDataset) -> dict[str, Any]:
     return {
         "type": type(dataset).__qualname__,
-        "mode": dataset.mode,
+        "mode": dataset.subset,
         "num_classes": dataset.num_classes,
         "ignore_index": dataset.ignore_index,
         "img_channels": dataset.img_channels,
+        **dataset.coding.facts(),
     }
 
 

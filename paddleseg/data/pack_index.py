@@ -70,7 +70,8 @@ class PackIndex:
 
     Attributes:
         dataset: What decides the pixels besides the files, by name: ``type``, ``mode``, ``num_classes``,
-            ``ignore_index``, ``img_channels``.
+            ``ignore_index``, ``img_channels``, and the keys of
+            :meth:`paddleseg.data.label_coding.LabelCoding.facts`.
         label_type: How a class id is stored.
         shards: Files that the samples are spread over.
         largest: Height of the highest image and width of the widest, by their headers.

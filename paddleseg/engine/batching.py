@@ -38,11 +38,11 @@ class BatchPlan:
             f"processes {self.world_size} × accumulate {self.accumulate}"
         )
 
-    def advice(self, learning_rate: float) -> str | None:
+    def advice(self, learning_rate: float | None) -> str | None:
         """Says what to do where the iteration is not the one that the recipe was made for.
 
         Args:
-            learning_rate: The config's initial one.
+            learning_rate: The config's; None where it names several, or by other names.
 
         Returns:
             A sentence with the learning rate of linear scaling (arXiv 1706.02677, section 2.1); None where
@@ -50,13 +50,19 @@ class BatchPlan:
         """
         if self.wanted is None or self.wanted == self.global_batch:
             return None
-        scaled = learning_rate * self.global_batch / self.wanted
+        factor = self.global_batch / self.wanted
+        if learning_rate is None:
+            change = f"multiply every learning rate of the schedule by {factor:g}"
+        else:
+            scaled = learning_rate * factor
+            change = (
+                f"change the learning rate from {learning_rate:g} to {scaled:g} (--learning_rate {scaled:g})"
+            )
         fits = self.wanted % (self.batch_size * self.world_size) == 0
         keep = "; --accumulate auto keeps the batch" if fits else ""
         return (
             f"the config's recipe has a global batch of {self.wanted} (global_batch_size), this run has "
-            f"{self.describe()}; linear scaling would change the learning rate from {learning_rate:g} to "
-            f"{scaled:g} (--learning_rate {scaled:g}){keep}"
+            f"{self.describe()}; linear scaling would {change}{keep}"
         )
 
 

@@ -65,6 +65,7 @@ class TrainState:
         loss_sums: For each process the losses of the steps since the last log line, added up, by name; empty
             where there are none.
         summed_steps: The number of those steps.
+        schedule: What a learning-rate schedule that follows results has seen; empty for the others.
     """
 
     iteration: int = 0
@@ -79,6 +80,7 @@ class TrainState:
     loss_scale: dict[str, float | int] = field(default_factory=dict)
     loss_sums: list[dict[str, float]] = field(default_factory=list)
     summed_steps: int = 0
+    schedule: dict[str, float | int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -267,7 +269,7 @@ def read_counters(folder: Path) -> TrainState:
     for name, value in content.items():
         if name not in defaults or type(value) is not type(defaults[name]):
             raise CheckpointError(f"{_STATE} is damaged ({name}: {value!r})")
-    for table in (content.get("loss_scale", {}), *content.get("loss_sums", [])):
+    for table in (content.get("loss_scale", {}), content.get("schedule", {}), *content.get("loss_sums", [])):
         if type(table) is not dict or any(type(value) not in (int, float) for value in table.values()):
             raise CheckpointError(f"{_STATE} is damaged ({table!r})")
     return TrainState(**content)

@@ -249,6 +249,7 @@ class EvaluationHook(Hook):
         with trainer.averaged_weights():
             report = self._run_evaluation(state.iteration).report
             state.evaluated_at = state.iteration
+            trainer.miou = report.miou
             values = {
                 "Evaluate/mIoU": report.miou,
                 "Evaluate/Acc": report.accuracy,

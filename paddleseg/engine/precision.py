@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Literal
+from typing import Any, Literal
 
 import paddle
 
@@ -127,21 +127,25 @@ class Precision:
         )
         return context
 
-    def forward(
-        self, model: Callable[[paddle.Tensor], list[paddle.Tensor]], images: paddle.Tensor
-    ) -> list[paddle.Tensor]:
+    def forward(self, model: Callable[[paddle.Tensor], list[Any]], images: paddle.Tensor) -> list[Any]:
         """Runs the model.
 
         Args:
-            model: Network that returns a list of logits.
+            model: Network that returns a list of logits; an output may be a mapping of tensors instead, for a
+                loss that takes one.
             images: N×C×H×W float32.
 
         Returns:
-            Its logits in float32, for the losses.
+            Its outputs in float32, for the losses.
         """
         with self.autocast():
             outputs = model(images)
-        return [logits.astype("float32") for logits in outputs]
+        return [
+            {name: one.astype("float32") for name, one in output.items()}
+            if isinstance(output, Mapping)
+            else output.astype("float32")
+            for output in outputs
+        ]
 
     def scale(self, loss: paddle.Tensor) -> paddle.Tensor:
         """Returns the loss times the loss scale: what to call ``backward`` on."""

@@ -53,7 +53,7 @@ _EFFECTS = {
     Effect.NOTHING: re.compile(
         r"config\.(train_dataset|val_dataset)\.(dataset_root|train_path|val_path|test_path|pack)"
         r"|config\.(model\..*)?pretrained"
-        r"|config\.(test_dataset|export|worker_timeout|global_batch_size|accumulate|recompute)\b.*"
+        r"|config\.(test_dataset|export|worker_timeout|check_data|global_batch_size|accumulate|recompute)\b.*"
         r"|versions\.python"
     ),
 }

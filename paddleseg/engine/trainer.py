@@ -15,6 +15,7 @@ from paddle import nn
 
 from paddleseg.data.loader import TrainBatch
 from paddleseg.engine.checkpoint import TrainState
+from paddleseg.engine.distillation import Teacher
 from paddleseg.engine.ema import ModelEma
 from paddleseg.engine.gradients import GradientSync
 from paddleseg.engine.group import Group
@@ -52,6 +53,7 @@ class StepParts:
         accumulate: Batches added up before an update.
         group: The processes that train together.
         precision: What the forward pass computes in.
+        teacher: Adds what the model has to learn from another one; None adds nothing.
         guard: Looks for numbers that are not finite; None does not look.
         ema: Average of the weights.
         ignore_index: The label of pixels that do not count.
@@ -63,6 +65,7 @@ class StepParts:
     accumulate: int = 1
     group: Group = field(default_factory=Group)
     precision: Precision = field(default_factory=Precision)
+    teacher: Teacher | None = None
     guard: StepGuard | None = None
     ema: ModelEma | None = None
     ignore_index: int = 255
@@ -91,6 +94,7 @@ class Trainer:
         losses: Losses of the latest step, means over its batches.
         rejected: Whether the latest step changed no weight because a number was not finite.
         learning_rate: Learning rate of the latest step.
+        miou: Result of the latest evaluation in this process's life; None before it.
         batch_size: Images of this process in the latest step.
         reader_seconds: Time that the latest step waited for its batches.
         step_seconds: Time of the latest step, waiting included.
@@ -127,6 +131,7 @@ class Trainer:
         self.losses: LossValues | None = None
         self.rejected = False
         self.learning_rate = 0.0
+        self.miou: float | None = None
         self.batch_size = 0
         self.reader_seconds = 0.0
         self.step_seconds = 0.0
@@ -199,6 +204,8 @@ class Trainer:
                 logits = parts.precision.forward(self.sync.model, batch.images)
             with parts.timer.span("loss"):
                 losses = self.loss(logits, batch.labels)
+                if parts.teacher is not None:
+                    losses = parts.teacher.teach(losses, logits[0], batch, parts.precision)
             with parts.timer.span("backward"):
                 parts.precision.scale(losses.total / parts.accumulate).backward()
         return LossValues(losses.total.detach(), losses.parts)

@@ -15,15 +15,17 @@ import paddle
 import yaml
 from paddle import nn
 
-from paddleseg.build import build_dataset, build_loss, build_model, build_optimizer, build_schedule
+from paddleseg.build import build_dataset, build_loss, build_model, build_optimizer
 from paddleseg.build_packs import reads_by_rank
 from paddleseg.config.blocks import schedule_block
 from paddleseg.config.config import Config
+from paddleseg.data.check.quick import refuse_wrong_labels
 from paddleseg.data.crop_check import check_crop_size
 from paddleseg.data.datasets.base import SegmentationDataset
 from paddleseg.data.loader import TrainBatchSampler, TrainLoader, make_train_loader
 from paddleseg.engine.batching import BatchPlan, plan_batch
 from paddleseg.engine.checkpoint import Checkpoint, TrainState
+from paddleseg.engine.distillation import make_teacher
 from paddleseg.engine.ema import ModelEma
 from paddleseg.engine.evaluator import Evaluation
 from paddleseg.engine.gradients import GradientSync, synchronise_batch_norm
@@ -38,6 +40,7 @@ from paddleseg.engine.hooks import (
     StartHook,
 )
 from paddleseg.engine.interrupts import Interrupts
+from paddleseg.engine.plateau_hook import PlateauHook, make_schedule
 from paddleseg.engine.precision import Precision
 from paddleseg.engine.profiler import ProfilerHook
 from paddleseg.engine.profiler_options import ProfilerOptions
@@ -48,6 +51,8 @@ from paddleseg.engine.validation import Validation
 from paddleseg.engine.writers import JsonLinesWriter, MetricWriter, VisualDLWriter
 from paddleseg.errors import ConfigError
 from paddleseg.log import get_logger
+from paddleseg.optim.plateau import ReduceOnPlateau
+from paddleseg.optim.warmup import Schedule
 
 __all__ = ["METRICS_FILE", "TrainOptions", "TrainResult", "run_training"]
 
@@ -131,7 +136,6 @@ def run_training(
         PaddleSegError: A file, a weight or a value is bad, results cannot be written, or another process has
             failed.
     """
-    _seed_everything(options.seed)
     interrupts = interrupts or Interrupts()
     group = group or Group()
     trainer, writers = _make_trainer(config, options, group, interrupts, on_start)
@@ -166,9 +170,14 @@ def _make_trainer(
     interrupts: Interrupts,
     on_start: Callable[[TrainState], None],
 ) -> tuple[Trainer, list[MetricWriter]]:
+    schedule = make_schedule(config, do_eval=options.do_eval)
+    teacher = make_teacher(config)
+    _seed_everything(options.seed)  # here, so that the student is the same with a teacher and without
     train_set = build_dataset(config, "train", rank=group.rank, world_size=group.size)
     check_crop_size(train_set)
     val_set = build_dataset(config, "val") if options.do_eval else None
+    if group.is_main and config.settings.check_data:
+        _check_labels(config, train_set, val_set)
     plan = _plan_batch(config, group)
     facts = _facts(config, options, plan, train_set, val_set)
     resume = find_checkpoint(
@@ -198,19 +207,20 @@ def _make_trainer(
         model=network.model,
         loss=build_loss(config),
         optimizer=network.optimizer,
-        schedule=build_schedule(config),
+        schedule=schedule,
         batches=_make_batches(config, train_set, sampler, options.num_workers),
         iterations=config.settings.iters,
         state=state,
         hooks=[
             StartHook(on_start),
-            *_make_hooks(options, sampler.iterations_per_epoch, writers, run_evaluation, facts),
+            *_make_hooks(options, sampler.iterations_per_epoch, writers, run_evaluation, schedule, facts),
         ],
         sync=network.sync,
         parts=StepParts(
             accumulate=plan.accumulate,
             group=group,
             precision=network.precision,
+            teacher=teacher,
             guard=_make_guard(config, options, network.model),
             ema=network.ema,
             ignore_index=train_set.ignore_index,
@@ -220,6 +230,16 @@ def _make_trainer(
     )
     trainer.last_checkpoint = None if resume is None else resume.folder
     return trainer, writers
+
+
+def _check_labels(
+    config: Config, train_set: SegmentationDataset, val_set: SegmentationDataset | None
+) -> None:
+    """Wrong labels end a run here, with their likely cause, and not in the middle of an epoch."""
+    skip_bad = config.settings.on_bad_sample == "skip"
+    for block, dataset in (("train_dataset", train_set), ("val_dataset", val_set)):
+        if dataset is not None:
+            refuse_wrong_labels(dataset, block, config=config.path, skip_bad=skip_bad)
 
 
 @dataclass(frozen=True)
@@ -307,11 +327,11 @@ def _plan_batch(config: Config, group: Group) -> BatchPlan:
     return plan
 
 
-def _learning_rate(config: Config) -> float:
-    """The one that the config names, which a warm-up reaches later; a schedule without one has its first."""
+def _learning_rate(config: Config) -> float | None:
+    """The one that the config names, which a warm-up reaches later; None for a schedule with several."""
     block = schedule_block(config)
     named = block and block[0].value.get("learning_rate")
-    return float(named.value) if named else build_schedule(config)(0)
+    return float(named.value) if named else None
 
 
 def _with_recomputation(model: nn.Layer, config: Config) -> nn.Layer:
@@ -344,6 +364,7 @@ def _make_hooks(
     iterations_per_epoch: int,
     writers: list[MetricWriter],
     run_evaluation: Callable[[int], Evaluation] | None,
+    schedule: Schedule,
     facts: dict[str, Any],
 ) -> list[Hook]:
     """The order matters: a checkpoint holds the result of the evaluation before it."""
@@ -364,6 +385,8 @@ def _make_hooks(
                 patience=options.early_stop_intervals,
             )
         )
+    if isinstance(schedule, ReduceOnPlateau):
+        hooks.append(PlateauHook(schedule))
     hooks.append(
         CheckpointHook(
             save_dir=options.save_dir,

@@ -262,13 +262,37 @@ def spoil(project: Project, what: str, *, seed: int) -> Path:
 )
 def test_bad_file_in_the_middle_of_training(project: Project, what: str, message: str, workers: int) -> None:
     path = spoil(project, what, seed=3)
-    outcome = project.run("train", "--seed", 3, "--save_interval", 1, "--num_workers", workers)
+    flags = ["--seed", 3, "--save_interval", 1, "--num_workers", workers, "--no_data_check"]
+    outcome = project.run("train", *flags)
     outcome.refused(str(path), message)
     assert "iter_2/state.json" in {file.removeprefix("output/") for file in project.files()}
     assert not {file for file in project.files() if "iter_3" in file or "tmp" in Path(file).name}
     # The checkpoint before is whole: with the file put right, training goes on from it.
     project._write_data(np.random.default_rng(0))
     assert project.run("train", "--resume_model", project.save_dir / "iter_2").status == 0
+
+
+@pytest.mark.parametrize(
+    ("what", "parts"),
+    [
+        ("label", ["labels that cannot be read: 1", "export them again"]),
+        ("size", ["labels that are not as large as their images: 1", "20×15, its label 21×15"]),
+        ("range", ["labels with values 7, expected 0..2", "num_classes: 8, or label_map"]),
+    ],
+)
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_wrong_labels_are_refused_before_the_first_iteration(
+    project: Project, what: str, parts: list[str], split: str
+) -> None:
+    path = spoil(project, what, seed=3)
+    if split == "val":  # the lists change places
+        text = project.config.read_text()
+        text = text.replace("train.txt", "other").replace("val.txt", "train.txt").replace("other", "val.txt")
+        project.config.write_text(text)
+    outcome = project.run("train", "--do_eval")
+    outcome.refused(f"{split}_dataset: ", *parts, "tools/check_dataset.py --config", "--no_data_check")
+    assert path.name in outcome.err
+    assert not [file for file in project.files() if "iter_" in file]
 
 
 class Exploit:

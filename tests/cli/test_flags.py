@@ -92,6 +92,7 @@ TRAIN: list[tuple[str, Callable[[Project], bool]]] = [
     ("--learning_rate 0.5 --iters 1", lambda p: rows(p)[0]["Train/lr"] == 0.5),
     ("--log_iter 1", lambda p: [row["iter"] for row in rows(p)] == [1, 2, 3, 4]),
     ("--log_iters 2", lambda p: [row["iter"] for row in rows(p)] == [2, 4]),
+    ("--no_data_check", lambda p: "looked at" not in (p.save_dir / "train.log").read_text()),
     ("--num_workers 1", lambda p: checkpoints(p) == {"iter_4"}),
     ("--opts iters=2 batch_size=1 --opts seed=3", lambda p: environment(p)["seed"] == 3),
     ("--output_op argmax", lambda p: checkpoints(p) == {"iter_4"}),

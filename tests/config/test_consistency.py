@@ -9,6 +9,7 @@ import pytest
 from paddleseg.config.config import Config
 from paddleseg.config.consistency import block_facts, class_count, input_channels, reconcile
 from paddleseg.config.node import from_value
+from paddleseg.registry import TRANSFORMS
 
 CITY = {"type": "FakeCity", "dataset_root": "d", "transforms": []}
 LIST = {"type": "FakeList", "num_classes": 4}
@@ -54,6 +55,24 @@ def test_block_parameters_come_before_defaults() -> None:
     assert config.tree["model"]["num_classes"] == 4
     assert config.tree["model"]["backbone"]["in_channels"] == 1
     assert config.tree["loss"]["types"][0]["ignore_index"] == 9
+
+
+def test_training_transforms_pad_with_the_ignored_label() -> None:
+    class Pads:
+        def __init__(self, label_padding_value: int = 255, ignore_index: int = 255) -> None: ...
+
+    TRANSFORMS.register(Pads)
+    transforms = [{"type": "Pads"}, {"type": "Pads", "label_padding_value": 0}, {"type": "FakeCrop"}]
+    for ignored, filled in ((9, {"ignore_index": 9, "label_padding_value": 9}), (255, {})):
+        block = {**LIST, "ignore_index": ignored, "transforms": transforms}
+        config = config_of({"train_dataset": block, "val_dataset": block})
+        assert reconcile(config) == []
+        assert config.tree["train_dataset"]["transforms"] == [
+            {**filled, **transforms[0]},
+            {**filled, **transforms[1]},
+            transforms[2],
+        ]
+        assert config.tree["val_dataset"]["transforms"] == transforms
 
 
 def test_what_a_block_says_of_its_pixels() -> None:

@@ -73,7 +73,11 @@ def test_a_good_tree_has_none() -> None:
             {"test_config": {"custom_color": [1, 2, 256]}},
             "f:1 test_config.custom_color: got [1, 2, 256]",
         ),
-        ({"distill_loss": {"types": []}}, "f:1 distill_loss: distillation is not part of this toolkit"),
+        ({"distill_loss": {"types": [{}], "coef": [1]}}, "f:1 distill_loss.teacher: missing; name the"),
+        (
+            {"distill_loss": {"types": [{}], "coef": [1, 2], "teacher": "t.yml"}},
+            "f:1 distill_loss.coef: got 2 entries; expected one",
+        ),
         ({"loss": {"types": []}}, "f:1 loss.coef: missing"),
         (
             {"loss": {"types": [1], "coef": [1]}},

@@ -39,6 +39,12 @@ def test_advice_has_the_linearly_scaled_rate() -> None:
     assert "--accumulate auto" in advice
 
 
+def test_advice_for_a_schedule_of_several_rates_has_their_factor() -> None:
+    advice = plan(world_size=1).advice(None)
+    assert advice is not None
+    assert "would multiply every learning rate of the schedule by 0.25; --accumulate auto" in advice
+
+
 def test_advice_names_auto_only_where_it_works() -> None:
     advice = plan(batch_size=3, world_size=1).advice(0.01)
     assert advice is not None

@@ -94,6 +94,7 @@ def test_everything_comes_back_bit_by_bit_and_goes_on_alike(tmp_path: Path, opti
         skipped_steps=3,
         skipped_samples=4,
         loss_scale={"scale": 32768.0, "good_steps": 7},
+        schedule={"reductions": 1, "best_loss": 0.1 + 0.2},
     )
     folder = save_checkpoint(
         tmp_path, model=model, optimizer=updates, state=written, facts=FACTS, ema=ema.state_dict()
@@ -233,6 +234,7 @@ def test_a_checkpoint_with_code_in_it_runs_nothing(tmp_path: Path) -> None:
         '{"iterations": 2}',
         '{"best_miou": null}',
         '{"loss_scale": {"scale": "x"}}',
+        '{"schedule": {"best_loss": "x"}}',
         '{"seed": true}',
         "[]",
         "[" * 100_000,

@@ -105,8 +105,14 @@ def test_the_lists_are_as_the_module_says(level: str, dtype: str) -> None:
 
 def test_losses_get_float32_from_any_model() -> None:
     logits = paddle.to_tensor([[1.0, 2.0]]).astype("bfloat16")
-    outputs = Precision("fp32").forward(lambda images: [images, logits], paddle.ones([1, 1]))
-    assert [output.dtype for output in outputs] == [paddle.float32, paddle.float32]
+    outputs = Precision("fp32").forward(
+        lambda images: [images, logits, {"seg": images, "embed": logits}], paddle.ones([1, 1])
+    )
+    assert [output.dtype for output in outputs[:2]] == [paddle.float32, paddle.float32]
+    assert {name: one.dtype for name, one in outputs[2].items()} == {
+        "seg": paddle.float32,
+        "embed": paddle.float32,
+    }
 
 
 def test_course_of_the_loss_scale() -> None:

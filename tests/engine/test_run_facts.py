@@ -130,6 +130,7 @@ HARMLESS: list[dict[str, Any]] = [
     {"test_dataset": {"type": "Dataset"}},
     {"export__transforms": [{"type": "Normalize"}]},
     {"worker_timeout": 5.0},
+    {"check_data": False},
     {"recompute": True},
     {"global_batch_size": 12},
     {"accumulate": "auto"},

@@ -342,6 +342,23 @@ def test_the_learning_rate_to_scale_is_the_one_after_warm_up(
     assert "from 0.05 to 0.0125" in warnings(caplog)[0]
 
 
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        {"type": "OneCycleLR", "max_learning_rate": 0.05},
+        {"type": "PiecewiseDecay", "boundaries": [3], "values": [0.05, 0.01], "warmup_iters": 2},
+    ],
+)
+def test_several_learning_rates_to_scale_are_said_with_their_factor(
+    make_config: MakeConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture, schedule: dict[str, Any]
+) -> None:
+    """The first would be 0.002 and 0, and --learning_rate is not for these."""
+    train(make_config(global_batch_size=8, iters=1, lr_scheduler=schedule), tmp_path / "run")
+    (warning,) = warnings(caplog)
+    assert "linear scaling would multiply every learning rate of the schedule by 0.25;" in warning
+    assert "--learning_rate" not in warning
+
+
 def test_another_global_batch_is_said_with_its_learning_rate(
     make_config: MakeConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -11,7 +11,8 @@ import paddle.nn.functional as F
 import pytest
 from small_task import TinySegmenter, write_dataset
 
-from paddleseg.data.images import read_image, read_label
+from paddleseg.data.images import read_image
+from paddleseg.data.masks import read_label
 from paddleseg.engine.exporter import export_model
 from slim.quant import ptq
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from paddleseg.data.datasets.base import Colour, Pair, SegmentationDataset, check_mode, name_some
-from paddleseg.data.datasets.file_list import refuse_edge
-from paddleseg.data.images import read_label, wrong_values
-from paddleseg.data.transforms.sample import LabelArray, Transform
+from paddleseg.data.colour_table import Colour
+from paddleseg.data.datasets.pairs import Found, Pair, refuse_unpaired
+from paddleseg.data.datasets.standard import StandardDataset
+from paddleseg.data.masks import wrong_values
 from paddleseg.errors import DataError
 from paddleseg.registry import DATASETS
 
-__all__ = ["LABEL_ID_TO_TRAIN_ID", "TRAIN_CLASSES", "Cityscapes"]
+__all__ = ["LABEL_ID_TO_TRAIN_ID", "TRAIN_CLASSES", "Cityscapes", "find_frames", "find_pairs"]
 
 # (name, official label id, colour) in the order of train ids, from cityscapesScripts helpers/labels.py.
 TRAIN_CLASSES: tuple[tuple[str, int, Colour], ...] = (
@@ -58,57 +58,34 @@ LABEL_ID_TO_TRAIN_ID = _lookup_table()
 
 
 @DATASETS.register
-class Cityscapes(SegmentationDataset):
-    """The 19 evaluated classes of Cityscapes.
+class Cityscapes(StandardDataset):
+    """The 19 evaluated classes of Cityscapes (Cordts et al., CVPR 2016).
 
     The folder holds ``leftImg8bit/{train,val,test}/<city>/<city>_<sequence>_<frame>_leftImg8bit.png`` and
     ``gtFine/{train,val}/<city>/…_gtFine_labelTrainIds.png``. A frame without that file is read from
     ``…_gtFine_labelIds.png``, as downloaded, and mapped. Images pair with labels by name.
 
-    Args:
-        transforms: Applied to each sample.
-        dataset_root: The folder of both trees.
-        mode: ``train``, ``val`` or ``test``.
-        edge: PaddleSeg's edge labels; not available, so only False.
-
-    Raises:
-        ValueError: A parameter is out of range.
-        DataError: A folder is missing or empty, or an image and a label have no partner.
+    See :class:`paddleseg.data.datasets.standard.StandardDataset` for the parameters.
     """
 
     CLASS_NAMES = tuple(name for name, _, _ in TRAIN_CLASSES)
     PALETTE = tuple(colour for _, _, colour in TRAIN_CLASSES)
     NUM_CLASSES = 19
-    IGNORE_INDEX = 255
-    IMG_CHANNELS = 3
 
-    def __init__(
-        self, transforms: Sequence[Transform], dataset_root: str, mode: str = "train", edge: bool = False
-    ) -> None:
-        refuse_edge(edge)
-        mode = check_mode(mode)
-        super().__init__(
-            find_pairs(dataset_root, mode),
-            mode=mode,
-            transforms=transforms,
-            num_classes=self.NUM_CLASSES,
-            ignore_index=self.IGNORE_INDEX,
-            img_channels=self.IMG_CHANNELS,
-            class_names=self.CLASS_NAMES,
-            palette=self.PALETTE,
-        )
+    @classmethod
+    def find(cls, root: str, subset: str) -> Found:
+        return find_frames(root, subset)
 
-    def _decode_label(self, path: str) -> LabelArray:
-        label = read_label(path)
+    def _class_ids(self, label: NDArray[Any], path: str) -> NDArray[np.uint8] | None:
         if not path.endswith(LABEL_IDS_END):
-            return label
+            return None
         unknown = wrong_values(label, LABEL_IDS)
         if unknown:
             raise DataError(
                 f"{path}: holds {unknown}, expected the official label ids 0..{LARGEST_LABEL_ID}; "
                 "is it an instance or a colour file under this name?"
             )
-        return cv2.LUT(label.astype(np.uint8, copy=False), LABEL_ID_TO_TRAIN_ID)
+        return LABEL_ID_TO_TRAIN_ID
 
 
 def find_pairs(root: str, split: str) -> list[Pair]:
@@ -117,22 +94,29 @@ def find_pairs(root: str, split: str) -> list[Pair]:
     Raises:
         DataError: A folder is missing or empty, or a file has no partner.
     """
+    found = find_frames(root, split)
+    refuse_unpaired(found, split)
+    return list(found.pairs)
+
+
+def find_frames(root: str, split: str) -> Found:
+    """Like :func:`find_pairs`, with the files that have no partner.
+
+    Raises:
+        DataError: A folder is missing.
+    """
     images = _frames(Path(root) / "leftImg8bit" / split, IMAGE_END)
     if split == "test":
-        return [Pair(path, None) for path in images.values()]
+        return Found(tuple(Pair(path, None) for path in images.values()))
     label_folder = Path(root) / "gtFine" / split
     # Train ids win where both are there.
     labels = {**_frames(label_folder, LABEL_IDS_END), **_frames(label_folder, TRAIN_IDS_END)}
-    without_label = [path for frame, path in images.items() if frame not in labels]
-    without_image = [path for frame, path in labels.items() if frame not in images]
-    if without_label:
-        raise DataError(
-            f"{len(without_label)} of {len(images)} images of {split} have no label under {label_folder} "
-            f"(…{TRAIN_IDS_END} or …{LABEL_IDS_END}):\n{name_some(without_label)}"
-        )
-    if without_image:
-        raise DataError(f"{len(without_image)} labels of {split} have no image:\n{name_some(without_image)}")
-    return [Pair(path, labels[frame]) for frame, path in images.items()]
+    return Found(
+        tuple(Pair(path, labels[frame]) for frame, path in images.items() if frame in labels),
+        without_label=tuple(path for frame, path in images.items() if frame not in labels),
+        without_image=tuple(path for frame, path in labels.items() if frame not in images),
+        labels_at=f"under {label_folder} (…{TRAIN_IDS_END} or …{LABEL_IDS_END})",
+    )
 
 
 def _frames(folder: Path, end: str) -> dict[str, str]:

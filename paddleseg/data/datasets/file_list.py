@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from paddleseg.data.datasets.base import Colour, Pair, SegmentationDataset, check_mode
+from paddleseg.data.datasets.standard import refuse_edge
+from paddleseg.data.label_coding import ColorMap, LabelMap
 from paddleseg.data.transforms.sample import Transform
 from paddleseg.errors import DataError
 from paddleseg.registry import DATASETS
@@ -24,7 +26,8 @@ class Dataset(SegmentationDataset):
         mode: ``train``, ``val`` or ``test``: which list is read.
         dataset_root: The folder that the paths in the lists start from.
         transforms: Applied to each sample.
-        num_classes: Labels hold 0..num_classes−1 or ``ignore_index``.
+        num_classes: Labels hold 0..num_classes−1 or ``ignore_index``; by default as many as ``class_names``,
+            ``label_map`` or ``color_map`` name, else the programs find it in the labels of the training set.
         img_channels: 3 for RGB, 1 for grey.
         train_path: The list of mode train.
         val_path: The list of mode val.
@@ -35,6 +38,9 @@ class Dataset(SegmentationDataset):
         edge: PaddleSeg's edge labels; not available, so only False.
         class_names: One a class, for reports.
         palette: One colour [R, G, B] a class, for pictures.
+        reduce_zero_label: 0 becomes ``ignore_index``, every other id one less.
+        label_map: Merges and drops ids, after the steps before: ``{0: 0, 7: ignore, 11: 1}``.
+        color_map: The ids of colours, where those of the label files stand for classes: ``[[0, 0, 0], …]``.
 
     Raises:
         ValueError: A parameter is out of range, or the mode's list is not given.
@@ -46,7 +52,7 @@ class Dataset(SegmentationDataset):
         mode: str,
         dataset_root: str,
         transforms: Sequence[Transform],
-        num_classes: int,
+        num_classes: int | None = None,
         img_channels: int = 3,
         train_path: str | None = None,
         val_path: str | None = None,
@@ -56,6 +62,9 @@ class Dataset(SegmentationDataset):
         edge: bool = False,
         class_names: Sequence[str] | None = None,
         palette: Sequence[Colour] | None = None,
+        reduce_zero_label: bool = False,
+        label_map: LabelMap | None = None,
+        color_map: ColorMap | None = None,
     ) -> None:
         refuse_edge(edge)
         mode = check_mode(mode)
@@ -72,6 +81,9 @@ class Dataset(SegmentationDataset):
             transforms=transforms,
             num_classes=num_classes,
             ignore_index=ignore_index,
+            reduce_zero_label=reduce_zero_label,
+            label_map=label_map,
+            color_map=color_map,
             img_channels=img_channels,
             class_names=class_names,
             palette=palette,
@@ -117,9 +129,3 @@ def _parse_line(line: str, where: str, root: Path, separator: str, labelled: boo
         )
     # Joining keeps absolute names as they are.
     return Pair(str(root / columns[0]), str(root / columns[1]) if labelled else None)
-
-
-def refuse_edge(edge: bool) -> None:
-    """PaddleSeg's ``edge: True`` feeds boundary losses, which are not part of this toolkit."""
-    if edge:
-        raise ValueError("edge: edge labels are not available here; remove the key")

@@ -14,6 +14,7 @@ from paddleseg.data.datasets.base import name_some
 from paddleseg.data.transforms import (
     Compose,
     Normalize,
+    Padding,
     RandomDistort,
     RandomHorizontalFlip,
     RandomPaddingCrop,
@@ -60,6 +61,19 @@ def test_a_plain_index_is_a_key_too(make_pairs) -> None:
 def test_training_transforms_are_refused_elsewhere(make_pairs, mode: str, transform: Any) -> None:
     with pytest.raises(ValueError, match=f"{type(transform).__name__} belongs to training only.*{mode}"):
         open_pair(make_pairs(1), mode=mode, transforms=[transform])
+
+
+@pytest.mark.parametrize(("ignored", "padding"), [(255, 3), (-1, 255), (9, -1)])
+def test_padding_with_what_is_no_label_is_refused(make_pairs, ignored: int, padding: int) -> None:
+    root = make_pairs(1)
+    crop = RandomPaddingCrop([9, 8], label_padding_value=padding)
+    options = {"ignore_index": ignored, "num_classes": 3}
+    message = f"RandomPaddingCrop: label_padding_value: got {padding}; expected .*ignore_index, {ignored}, or"
+    with pytest.raises(ValueError, match=message):
+        open_pair(root, transforms=[Compose([crop])], **options)
+    open_pair(root, transforms=[Padding(9, label_padding_value=padding)], mode="val", **options)
+    for fitting in (ignored, 0, 2):
+        open_pair(root, transforms=[RandomPaddingCrop([9, 8], label_padding_value=fitting)], **options)
 
 
 def test_no_sample_at_all() -> None:
