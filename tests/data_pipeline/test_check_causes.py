@@ -40,6 +40,7 @@ SPECKLE = at(0, 1, pixels=10_000) | at(*range(2, 60), pixels=3)
             "num_classes is too small",
             "num_classes: 5, or label_map: {0: 0, 1: 1",
         ),
+        (at(0, 1, 2, 3, 4, 255), 3, 255, "num_classes is too small", "num_classes: 5"),
         (SPECKLE, 2, 255, "a speckle of many others", "nearest neighbour"),
         (at(*range(0, 200)), 4, 255, "grey levels of a picture", "folder of the masks"),
     ],

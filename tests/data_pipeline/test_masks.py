@@ -85,6 +85,17 @@ def test_a_cut_off_label_is_refused(tmp_path: Path) -> None:
         read_label(str(path))
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"", r"y\.png: the label file is empty"), (b"no image", r"cannot be read \(it is no image\); copy")],
+)
+def test_what_a_bad_file_is_called(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "y.png").write_bytes(content)
+    for read in (read_label, read_colours):
+        with pytest.raises(DataError, match=message):
+            read(str(tmp_path / "y.png"))
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.int32])
 def test_wrong_values_are_found_one_by_one(dtype: type) -> None:
     label = np.arange(256).astype(dtype).reshape(16, 16)

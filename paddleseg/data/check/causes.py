@@ -131,6 +131,8 @@ def _cause_by_number(
     if len(ids) <= most and max(wrong) > 2 * num_classes:
         return Cause("the grey copy of a colour mask, or ids of a larger set of classes", _numbered(ids))
     enough = max(wrong - {_BYTE}, default=num_classes) + 1
+    if ids == list(range(enough)):
+        return Cause("num_classes is too small", f"num_classes: {enough}")
     return Cause(
         "num_classes is too small, or ids are left over", f"num_classes: {enough}, or {_numbered(ids)}"
     )

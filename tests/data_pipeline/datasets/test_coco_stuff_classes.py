@@ -42,7 +42,9 @@ def test_converted_files_win_and_are_taken_as_they_are(tmp_path: Path) -> None:
 
 def test_official_ids_among_the_converted_are_found(tmp_path: Path) -> None:
     write(tmp_path, "annotations", [0, 181])
-    with pytest.raises(DataError, match=rf"{NAME}\.png: the label holds 181 .*own ids\? Name their folder stuff"):
+    with pytest.raises(
+        DataError, match=rf"{NAME}\.png: the label holds 181 .*own ids\? Name their folder stuff"
+    ):
         CocoStuff([], str(tmp_path), mode="val").load(0)
 
 
