@@ -58,10 +58,14 @@ def count_in_labels(
     ids = class_ids_of(dataset, threads=threads, progress=progress)
     count = count_classes(ids, dataset)
     _logger.info(f"num_classes: {count}, as the largest id in the labels of {key} is {count - 1}")
-    absent = sorted(set(range(count)) - ids)
+    absent = sorted(set(range(count)) - ids.keys())
     if absent:
         shown = ", ".join(map(str, absent[:8])) + (", …" if len(absent) > 8 else "")
-        fix = "where 0 is no class, set reduce_zero_label: True" if absent == [0] else "label_map can close the gap"
+        fix = (
+            "where 0 is no class, set reduce_zero_label: True"
+            if absent == [0]
+            else "label_map can close the gap"
+        )
         _logger.warning(f"num_classes: {count}, but no label of {key} holds {shown}; {fix}")
     return count
 

@@ -35,7 +35,9 @@ def test_ids_from_1_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -
     data = make_folder(tmp_path / "data", {"train": [1, 2]})
     config = load(tmp_path, {"train_dataset": {**FOLDER, "dataset_root": str(data)}})
     assert count_in_labels(config) == 3
-    assert "no label of train_dataset holds 0; where 0 is no class, set reduce_zero_label: True" in caplog.text
+    assert (
+        "no label of train_dataset holds 0; where 0 is no class, set reduce_zero_label: True" in caplog.text
+    )
     told = {**FOLDER, "dataset_root": str(data), "reduce_zero_label": True}
     assert count_in_labels(load(tmp_path, {"train_dataset": told})) == 2
 

@@ -103,6 +103,43 @@ def test_how_one_folder_is_shared_out_must_agree(tmp_path: Path) -> None:
     load(tmp_path, {"train_dataset": {**FOLDER, "val_ratio": 0.2}, "val_dataset": other})
 
 
+OF_A_FOLDER = {
+    "mask_suffix": "_mask",
+    "image_suffix": "_rgb",
+    "class_names": ["a", "b"],
+    "palette": [[0, 0, 0], [1, 2, 3]],
+}
+
+
+@pytest.mark.parametrize(
+    ("train", "val", "expected"),
+    [
+        (OF_A_FOLDER, {}, OF_A_FOLDER),
+        (OF_A_FOLDER, {"dataset_root": "./d/"}, OF_A_FOLDER),
+        (OF_A_FOLDER, {"dataset_root": "e"}, {}),
+        (OF_A_FOLDER, {"mask_suffix": ""}, {**OF_A_FOLDER, "mask_suffix": ""}),
+        ({"image_dir": "i", "mask_dir": "m"}, {}, {"image_dir": "i", "mask_dir": "m"}),
+        # Where one folder differs, the other is looked for beside it.
+        ({"image_dir": "i", "mask_dir": "m"}, {"image_dir": "v"}, {"image_dir": "v"}),
+        ({"label_map": {0: 0, 255: 1}}, {}, {"label_map": {"0": 0, "255": 1}}),
+    ],
+)
+def test_one_block_of_a_folder_is_enough(
+    tmp_path: Path, train: dict[str, Any], val: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    count = {"num_classes": 2}
+    blocks = {"train_dataset": {**FOLDER, **count, **train}, "val_dataset": {**FOLDER, **count, **val}}
+    block = load(tmp_path, blocks).tree["val_dataset"]
+    assert {key: value for key, value in block.items() if key not in {*FOLDER, *count, "mode"}} == expected
+
+
+@pytest.mark.parametrize("block", [3, 1e-05, None, [], {}, {"type": []}, {**FOLDER, "dataset_root": [1]}])
+def test_a_block_that_is_none_is_refused(tmp_path: Path, block: Any) -> None:
+    for key, other in (("train_dataset", "val_dataset"), ("val_dataset", "train_dataset")):
+        with pytest.raises(ConfigError, match=key):
+            load(tmp_path, {key: block, other: FOLDER}, required=[key])
+
+
 def write_names(root: Path, content: bytes) -> str:
     (root / "names.txt").write_bytes(content)
     return str(root / "names.txt")

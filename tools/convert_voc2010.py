@@ -145,7 +145,7 @@ _Image = tuple[str, tuple[int, int]]
 def _wanted_images(tree: dict[str, Any], source: Path) -> dict[str, dict[int, _Image]]:
     """Name and size of the images of train and of val, by their ids."""
     wanted: dict[str, dict[int, _Image]] = {phase: {} for phase in _PHASES}
-    names = set()
+    names, numbers = set(), set()
     for index, image in enumerate(entry(tree, "images", list, str(source))):
         where = f"{source}: images[{index}]"
         phase = entry(image, "phase", str, where)
@@ -153,9 +153,12 @@ def _wanted_images(tree: dict[str, Any], source: Path) -> dict[str, dict[int, _I
         if Path(name).name != name or not name.endswith(".jpg") or name in names:
             raise DataError(f"{where}: file_name {name!r}, expected another name of a .jpg file each")
         names.add(name)
+        number = entry(image, "image_id", int, where)
+        if number in numbers:
+            raise DataError(f"{where}: image_id {number} is another image's, too")
+        numbers.add(number)
         if phase in wanted:
-            size = read_size(image, ("width", "height"), where)
-            wanted[phase][entry(image, "image_id", int, where)] = (name, size)
+            wanted[phase][number] = (name, read_size(image, ("width", "height"), where))
     if not all(wanted.values()):
         raise DataError(f"{source}: names no images of phase train or none of val")
     return wanted

@@ -6,7 +6,7 @@
 Writes data/mine/images/a.jpg, data/mine/annotations/a.png (class ids, with colours to look at) and
 data/mine/class_names.txt: line 1 is class 0, `_background_`, which is all that no shape covers. The other
 classes are numbered as they appear, file by file in the order of names; --classes gives another order, such
-as that of an earlier class_names.txt. What is labelled `__ignore__` becomes 255 and takes no part in training.
+as that of an earlier class_names.txt. What is labelled `__ignore__` becomes 255 and takes no part.
 
 Shapes are drawn as labelme does, in their order, so that later ones cover earlier ones. An image is the file
 that `imagePath` names, or else the `imageData` in the .json. A photograph that its EXIF data turns is upright
@@ -213,7 +213,7 @@ def _write_names(path: Path, names: Sequence[str], *, overwrite: bool) -> None:
         if list(names[: len(before)]) != before:
             raise OutputError(
                 f"{path}: numbers the classes otherwise: {', '.join(before[:20])}; keep this order with "
-                "--classes and a copy of that file, new names at its end, or renew all labels with --overwrite"
+                "--classes and a copy of that file, new names at its end, or renew all with --overwrite"
             )
     write_new(path, "".join(f"{name}\n" for name in names).encode(), overwrite=True)
 

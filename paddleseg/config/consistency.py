@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,7 +18,11 @@ __all__ = ["block_facts", "class_count", "input_channels", "reconcile", "reconci
 _DATASETS = {"train_dataset": "train", "val_dataset": "val", "test_dataset": "test"}
 _IMG_CHANNELS = 3
 _SHARING = ("val_ratio", "test_ratio", "split_seed")
-_CODING = ("reduce_zero_label", "label_map", "color_map")
+_FOLDERS = ("image_dir", "mask_dir")
+_TAKEN_OVER = (
+    *("image_suffix", "mask_suffix", "reduce_zero_label", "label_map", "color_map"),
+    *("class_names", "palette"),
+)
 Fact = tuple[Path, Any, str]
 
 
@@ -42,7 +47,10 @@ def reconcile(config: Config) -> list[Problem]:
 
 
 def reconcile_parts(config: Config) -> list[Problem]:
-    """Fills in how one folder is shared out among several data sets, and how its labels are read.
+    """Fills in how one folder is shared out among several data sets, and what else they have in common.
+
+    Of ``image_dir`` and ``mask_dir`` both are taken over from train_dataset or, where a block names one of
+    them, neither.
 
     Args:
         config: Changed in place.
@@ -54,14 +62,15 @@ def reconcile_parts(config: Config) -> list[Problem]:
     first = config.node("train_dataset")
     for name in _DATASETS:
         other = config.node(name)
-        if first is None or other is None or other is first or _place_of(first) != _place_of(other):
+        if first is None or other is None or other is first or not _are_of_one_folder(first, other):
             continue
         for key in _SHARING:
             given = _given(config, ("train_dataset",), key), _given(config, (name,), key)
             problems += _disagreements(given[0], given[1])
             if given[1] and not given[0]:
                 _fill(config, ("train_dataset",), DATASETS, key, given[1][0][1], join((name, key)))
-        for key in (*_SHARING, *_CODING):
+        folders = () if any(key in other.value for key in _FOLDERS) else _FOLDERS
+        for key in (*_SHARING, *folders, *_TAKEN_OVER):
             for path, _, _ in _given(config, ("train_dataset",), key):
                 _fill(config, (name,), DATASETS, key, plain(first.value[key]), join(path))
     return problems
@@ -142,9 +151,15 @@ def _reconcile_num_classes(config: Config) -> list[Problem]:
     return problems
 
 
-def _place_of(block: Node) -> list[Any]:
-    """What data sets have in common that are parts of one."""
-    return [plain(block.value[key]) if key in block.value else None for key in ("type", "dataset_root")]
+def _are_of_one_folder(*blocks: Node) -> bool:
+    """Whether data sets are parts of one; blocks without a type that exists are of none."""
+    if any(component_of(block, DATASETS) is None for block in blocks):
+        return False
+    types = {block.value["type"].value for block in blocks}
+    roots = [plain(block.value["dataset_root"]) if "dataset_root" in block.value else "" for block in blocks]
+    if len(types) > 1 or not all(isinstance(root, str) for root in roots):
+        return False
+    return len({os.path.normpath(root) for root in roots}) == 1
 
 
 def _reconcile_channels(config: Config) -> list[Problem]:

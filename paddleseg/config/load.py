@@ -187,6 +187,10 @@ class _Builder:
             key = key_node.value
             if key_node.tag == "tag:yaml.org,2002:merge":
                 continue
+            if not isinstance(key, str):
+                raise ConfigError(
+                    f"{self._locate(line)}: a list or a mapping as a key; write it in quotes if it is text"
+                )
             if key_node.tag != "tag:yaml.org,2002:str" and not _WHOLE_NUMBER.fullmatch(key):
                 raise ConfigError(f"{self._locate(line)}: key {key!r} is not text; write it in quotes")
             if key in lines:

@@ -39,6 +39,7 @@ TRAIN_KEYS = ("model", "train_dataset", "optimizer", "lr_scheduler", "loss", "it
 VAL_KEYS = ("model", "val_dataset")
 """What an evaluation cannot do without."""
 
+_MOST_SUGGESTIONS = 100  # of names like those that are unknown: each takes a millisecond
 _REFUSED: dict[Path, str] = {
     ("test_config", "use_multilabel"): (
         "every pixel has one class here, multi-label output is not supported; remove the key"
@@ -173,7 +174,7 @@ def _check_mapping(node: Node, schema: type, path: Path) -> list[Problem]:
     for key, child in node.value.items():
         here = (*path, key)
         if key not in hints:
-            hint = did_you_mean(key, hints)
+            hint = did_you_mean(key, hints) if len(problems) < _MOST_SUGGESTIONS else ""
             where = f"in {path[-1]}" if path else "at the top level"
             problems.append(Problem(child.source, here, f"unknown key {where}{hint}"))
         elif here in _REFUSED and child.value not in (None, False):

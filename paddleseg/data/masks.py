@@ -28,6 +28,7 @@ _JPEG = b"\xff\xd8\xff"
 _PNG = b"\x89PNG\r\n\x1a\n"
 _DEPTH_AND_COLOUR = slice(24, 26)  # in a PNG's header
 _GREY, _DEEP_COLOURS = b"\x08\x00", (b"\x10\x02", b"\x10\x04", b"\x10\x06")
+_SCALED = (b"\x02\x00", b"\x04\x00")  # grey of 2 or 4 bits: decoders make 0, 85, 170, 255 of 0, 1, 2, 3
 _DECODING_ERRORS = (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
@@ -48,6 +49,11 @@ def read_mask(path: str) -> NDArray[Any]:
         DataError: The file is missing, unreadable, in a lossy format or of a kind that cannot hold ids.
     """
     data = _read_bytes(path)
+    if data.startswith(_PNG) and data[_DEPTH_AND_COLOUR] in _SCALED:
+        raise DataError(
+            f"{path}: a label of {data[_DEPTH_AND_COLOUR][0]}-bit grey, which programs read as ids or as "
+            "grey levels; save it as a PNG of 8 bits or with a palette"
+        )
     try:
         if (values := _decode_png(data, _GREY, cv2.IMREAD_GRAYSCALE)) is not None:
             return values

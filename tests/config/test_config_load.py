@@ -139,6 +139,8 @@ def test_aliases_and_merge_keys(tmp_path: Path) -> None:
         ({"main": "- a\n"}, r"main\.yml: expected a YAML mapping .* got a list"),
         ({"main": ""}, r"main\.yml: expected a YAML mapping .* got nothing"),
         ({"main": "1.5: a\n"}, r"main\.yml:1: key '1.5' is not text"),
+        ({"main": "a: {? [1] : b}\n"}, r"main\.yml:1: a list or a mapping as a key; write it in quotes"),
+        ({"main": "? !!str {b: 1}\n: a\n"}, r"main\.yml:1: a list or a mapping as a key"),
         ({"main": "a: {010: b}\n"}, r"main\.yml:1: key '010' is not text"),
         ({"main": "a: {1: b, '1': c}\n"}, r"main\.yml:1: key '1' is there already"),
         ({"main": "a: 2020-01-01\n"}, r"main\.yml:1: got a date '2020-01-01'; write it in quotes"),

@@ -112,6 +112,10 @@ def test_what_is_given_stays() -> None:
             ["f:1 model.num_classes: missing, and no data set tells it; give the number of classes"],
         ),
         (
+            {"model": MODEL, "train_dataset": {"type": "NoSuchKind"}},
+            ["f:1 model.num_classes: missing; no data set tells it before its type is right"],
+        ),
+        (
             {"model": {**MODEL, "backbone": {**BACKBONE, "in_channels": 4}}, "train_dataset": CITY},
             ["f:1 model.backbone.in_channels: got 4, but train_dataset.img_channels is 3 (f:1)" + FIX],
         ),

@@ -21,6 +21,13 @@ def problems(tree: dict[str, Any], required: tuple[str, ...] = ()) -> list[str]:
     return [str(one) for one in check_structure(from_value(tree, "f:1"), required)]
 
 
+def test_only_some_of_many_unknown_keys_get_a_suggestion() -> None:
+    """A hundred; with one each, 20,000 keys take 20 seconds."""
+    found = problems({f"iters{number}": 1 for number in range(150)})
+    assert len(found) == 150
+    assert sum("did you mean 'iters'" in one for one in found) == 100
+
+
 def test_a_good_tree_has_none() -> None:
     tree = {
         "batch_size": 2,

@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from paddleseg.data.class_scan import class_ids_of, count_classes, ids_in, refuse_ignored_foreground
+from paddleseg.data.check.findings import Examples
+from paddleseg.data.class_scan import (
+    class_ids_of,
+    count_classes,
+    count_likely_classes,
+    ids_in,
+    outlying_ids,
+    refuse_ignored_foreground,
+)
 from paddleseg.data.datasets import Pair, SegmentationDataset
 from paddleseg.errors import DataError
 
@@ -42,10 +50,14 @@ def test_ids_of_all_labels(tmp_path: Path, threads: int) -> None:
             seen.append(item)
             yield item
 
-    assert class_ids_of(dataset, threads=threads, progress=watch) == {0, 1, 4, 300}
+    found = class_ids_of(dataset, threads=threads, progress=watch)
+    files = [pair.label for pair in dataset.files]
+    holders = {one: [example.text for example in found[one].kept] for one in found}
+    assert holders == {0: files[:2], 1: files[:1], 4: files[2:], 300: files[2:]}
     assert seen == [{0, 1}, {0, 255}, {4, 300}]
     mapped = write(tmp_path, [[0, 255], [7, 7]], label_map={0: 0, 255: 1, 7: "ignore"})
-    assert class_ids_of(mapped, threads=threads) == {0, 1}
+    assert set(class_ids_of(mapped, threads=threads)) == {0, 1}
+    assert set(class_ids_of(dataset, indices=[2])) == {4, 300}
 
 
 def test_a_bad_label_ends_the_scan(tmp_path: Path) -> None:
@@ -53,6 +65,36 @@ def test_a_bad_label_ends_the_scan(tmp_path: Path) -> None:
     (tmp_path / "1.png").write_bytes(b"")
     with pytest.raises(DataError, match=r"1\.png: the label file is empty"):
         class_ids_of(dataset, threads=2)
+    assert {one: holder.count for one, holder in class_ids_of(dataset, skip_bad=True).items()} == {0: 2, 1: 2}
+
+
+@pytest.mark.parametrize(
+    ("ids", "outlying", "count"),
+    [
+        (set(), [], 2),
+        ({0}, [], 2),
+        ({1}, [], 2),
+        ({0, 2, 5}, [], 6),  # half of six
+        ({0, 2, 6}, [6], 3),
+        ({0, 1, 2, 204}, [204], 3),
+        ({0, 100, 200}, [100, 200], 2),
+        (set(range(21)) | {24}, [], 25),
+        (set(range(21)) | {25}, [25], 21),  # a gap of four
+        (set(range(21)) | {25, 26, 27, 28}, [], 29),
+        (set(range(21)) | {150, 151, 152}, [150, 151, 152], 21),
+        ({5}, [5], 2),
+        ({-7, -1, 0, 1, 90}, [-7, -1], 91),
+        (set(range(200)), [], 200),
+        (set(range(201)), [], 2),
+        # The ids of Cityscapes' files that are evaluated; all of them; COCO-Stuff's of 182, 11 left out.
+        ({7, 8, 11, 12, 13, 17, *range(19, 29), 31, 32, 33}, [], 34),
+        (set(range(34)), [], 34),
+        (set(range(182)) - {11, 25, 28, 29, 44, 65, 67, 68, 70, 82, 90}, [], 182),
+    ],
+)
+def test_ids_that_can_hardly_be_classes(ids: set[int], outlying: list[int], count: int) -> None:
+    assert outlying_ids(ids) == outlying
+    assert count_likely_classes(ids) == count
 
 
 @pytest.mark.parametrize(
@@ -64,26 +106,35 @@ def test_a_bad_label_ends_the_scan(tmp_path: Path) -> None:
         (set(range(200)), 200),
         (
             {0, 2, 6},
-            r"they hold 0, 2, 6, 3 ids up to 6: grey levels instead of class ids\?; give num_classes",
+            r"hold 0, 2, 6\. Stray values, or grey levels .*\? 6 is in c\.png and 2 more\. Set num_classes: 7 if "
+            r"they are classes; else correct these labels, or set label_map: {0: 0, 2: 2, 6: ignore}$",
         ),
-        ({0, 100, 200}, r"they hold 0, 100, 200, 3 ids up to 200: grey levels"),
-        (set(range(201)), r"they hold 0, 1, 2, 3, 4, 5, 6, 7, …, 201 ids up to 200: grey levels"),
-        ({0, 255}, r"they hold 0, 255; a 0/255 mask\? Set label_map: {0: 0, 255: 1}"),  # 255 is not ignored
+        (
+            {0, 100, 200},
+            r"100 is in c\.png and 2 more; 200 is in .* Set num_classes: 201 .* {0: 0, 100: 1, 200: 2}$",
+        ),
+        (set(range(150)) | {199}, r"199 is in c\.png and 2 more\. Set num_classes: 200 .*label_map, which lists"),
+        (set(range(201)), r"hold 0, 1, 2, 3, 4, 5, 6, 7, …, 201 ids up to 200: grey levels .*; give num_classes"),
+        (
+            {0, 255},
+            r"they hold 0, 255; a 0/255 mask\? Set label_map: {0: 0, 255: 1}, or give num_classes$",
+        ),  # 255 is not ignored
         ({0}, r"besides ignore_index 255, they hold 0; a 0/255 mask\? Set label_map: {0: 0, 255: 1}"),
         (set(), r"they hold nothing; give num_classes"),
-        ({0, 300}, r"they hold 0, 300, 2 ids up to 300: grey levels instead of class ids\?; give"),
-        ({-1, 0, 1}, r"they hold -1, 0, 1, 3 ids"),
+        ({0, 300}, r"300 is in .* Set num_classes: 301 if .*label_map: {0: 0, 300: 1}$"),
+        ({-1, 0, 1}, r"-1 is in c\.png and 2 more\. Set correct these.*label_map: {-1: ignore, 0: 0, 1: 1}$"),
     ],
 )
 def test_the_number_of_classes(tmp_path: Path, ids: set[int], expected: int | str) -> None:
     dataset = write(tmp_path, [[0]])
+    found = {one: Examples.of(["c.png", "d.png", "e.png"]) for one in ids}
     if isinstance(expected, int):
-        assert count_classes(ids, dataset) == expected
+        assert count_classes(found, dataset) == expected
         return
     with pytest.raises(
         DataError, match=rf"^num_classes: not given, and the 1 labels, such as .*0\.png, .*{expected}"
     ):
-        count_classes(ids, dataset)
+        count_classes(found, dataset)
 
 
 @pytest.mark.parametrize("mode", ["train", "val"])

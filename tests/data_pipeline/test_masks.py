@@ -62,6 +62,20 @@ def test_one_bit_label(tmp_path: Path) -> None:
     assert read_label(str(tmp_path / "bit.png")).tolist() == [[0, 1]]
 
 
+@pytest.mark.parametrize(("bits", "row"), [(2, 0b00011011), (4, 0x13)])
+def test_two_and_four_bits_of_grey_are_refused(tmp_path: Path, bits: int, row: int) -> None:
+    """Pillow and OpenCV scale them, so that the id 3 of two bits would be 255."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = struct.pack(">IIBBBBB", 8 // bits, 1, bits, 0, 0, 0, 0)
+    data = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes([0, row]))) + chunk(b"IEND", b"")
+    (tmp_path / "y.png").write_bytes(b"\x89PNG\r\n\x1a\n" + data)
+    with pytest.raises(DataError, match=rf"y\.png: a label of {bits}-bit grey, .* PNG of 8 bits"):
+        read_label(str(tmp_path / "y.png"))
+
+
 def test_colour_mask_is_refused(tmp_path: Path) -> None:
     Image.fromarray(COLOURS).save(tmp_path / "mask.png")
     with pytest.raises(DataError, match=r"mask\.png: the label is a colour mask, .* in color_map"):

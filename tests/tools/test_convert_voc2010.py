@@ -128,6 +128,10 @@ def test_bad_masks(
         ({"images": 3}, "images is '3'"),
         ({"images": [image(1, "../../x.jpg", "train")]}, "file_name '../../x.jpg'"),
         ({"images": [image(1, "a.jpg", "train"), image(2, "b.jpg", "val")]}, "JPEGImages: lacks 2 images"),
+        (
+            {"images": [image(1, "a.jpg", "train"), image(1, "b.jpg", "val")]},
+            "images[1]: image_id 1 is another image's, too",
+        ),
         ({"annos_segmentation": [annotation(1, 2008000001, 3, ALL)]}, "category 3 is none of Pascal Context"),
         ({"annos_segmentation": [5]}, "annos_segmentation[0]: expected an entry 'image_id'"),
     ],

@@ -36,8 +36,8 @@ class CocoStuff(StandardDataset):
     """The 80 things and 91 stuff classes of COCO-Stuff 164k (Caesar et al., CVPR 2018).
 
     ``dataset_root`` holds ``images/{train,val,test}2017/*.jpg`` and one of these folders with
-    ``{train,val}2017/*.png``, the first that has that part: ``convert_annotations`` or ``annotations`` with ids
-    0..170, as ``tools/convert_cocostuff.py`` writes them; ``stuffthingmaps``, the official files with ids
+    ``{train,val}2017/*.png``, the first that has that part: ``convert_annotations`` or ``annotations`` with
+    ids 0..170, as ``tools/convert_cocostuff.py`` writes them; ``stuffthingmaps``, the official files with ids
     0..181, mapped while they are read.
 
     See :class:`paddleseg.data.datasets.standard.StandardDataset` for the parameters.

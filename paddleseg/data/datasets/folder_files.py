@@ -190,8 +190,8 @@ def _list(folder: Path, suffix: str, *, unlike: str = "", without: Path | None =
         name, whole = stem.removesuffix(suffix), os.path.join(folder, path)
         if name in files:
             raise DataError(
-                f"{whole} and {files[name]}: two files for '{name}'; keep one of them here: masks belong into "
-                "a folder of their own (masks/), or need a suffix (mask_suffix)"
+                f"{whole} and {files[name]}: two files for '{name}'; keep one of them here: masks belong "
+                "into a folder of their own (masks/), or need a suffix (mask_suffix)"
             )
         files[name] = whole
     return files
@@ -213,7 +213,7 @@ def walk_files(folder: Path, *, skip: Path | None = None) -> Iterator[str]:
         DataError: A folder in it cannot be read.
     """
     avoided = None if skip is None else os.path.realpath(skip)
-    pending = [("", (os.path.realpath(folder),))]
+    pending: list[tuple[str, tuple[str, ...]]] = [("", (os.path.realpath(folder),))]
     while pending:
         inside, around = pending.pop()
         try:

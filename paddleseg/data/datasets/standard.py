@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -81,12 +82,12 @@ class StandardDataset(SegmentationDataset):
                 f"num_classes: {type(self).__name__} has {self.NUM_CLASSES}, got {count}; merge or drop "
                 "classes with label_map"
             )
-        if reduce_zero_label and not self.REDUCE_ZERO_LABEL and count == self.NUM_CLASSES and not label_map:
-            raise ValueError(
-                f"num_classes: reduce_zero_label leaves {count - 1} of {count} classes; set num_classes: "
-                f"{count - 1}"
-            )
         if count == self.NUM_CLASSES and label_map is None:
+            if reduce_zero_label and not self.REDUCE_ZERO_LABEL:
+                left = count - 1 if count else 0
+                raise ValueError(
+                    f"num_classes: reduce_zero_label leaves {left} of {count} classes; set it to {left}"
+                )
             class_names, palette = class_names or self.CLASS_NAMES, palette or self.PALETTE
         super().__init__(
             self.find(dataset_root, mode.lower()) if mode.lower() in self.SUBSETS else (),
@@ -218,13 +219,9 @@ def read_names(path: Path, advice: str) -> list[str]:
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: the list cannot be read as UTF-8 text: {error}") from error
     names = [line.split()[0] for line in lines if line.strip()]
-    repeated = (
-        next((name for name in names if names.count(name) > 1), None)
-        if len(set(names)) < len(names)
-        else None
-    )
-    if repeated is not None:
-        raise DataError(f"{path}: names {repeated!r} more than once; keep one line of it")
+    name, count = Counter(names).most_common(1)[0] if names else ("", 0)
+    if count > 1:
+        raise DataError(f"{path}: names {name!r} more than once; keep one line of it")
     return names
 
 

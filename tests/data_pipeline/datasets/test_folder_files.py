@@ -288,6 +288,10 @@ def test_an_empty_share_is_explained(tmp_path: Path) -> None:
         (("photos/a.png", "masks/a.png"), r"no folder of images: expected images/, .*found masks/, photos/"),
         (("images/a.png",), r"no folder of masks for .*images; name it in mask_dir"),
         (("images/train/a.png", "images/training/a.png", "masks/a.png"), r"two folders for train; keep one"),
+        (
+            ("images/train/a.png", "images/val/b.png", "masks/a.png", "masks/b.png"),
+            r"masks/train: no such folder; images are divided into folders such as .*/images/train, so masks",
+        ),
     ],
 )
 def test_layouts_that_are_not_clear(tmp_path: Path, names: tuple[str, ...], message: str) -> None:

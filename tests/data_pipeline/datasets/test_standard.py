@@ -114,7 +114,7 @@ def test_names_belong_to_the_classes_as_they_are(
 @pytest.mark.parametrize("options", [{}, {"num_classes": 11}])
 def test_names_do_not_shift_when_zero_is_left_out(tmp_path: Path, options: dict[str, Any]) -> None:
     root = write_camvid(tmp_path, np.zeros((2, 2), np.uint8))
-    with pytest.raises(ValueError, match="num_classes: reduce_zero_label leaves 10 of 11 classes; set num"):
+    with pytest.raises(ValueError, match="num_classes: reduce_zero_label leaves 10 of 11 classes; set"):
         CamVid([], str(root), reduce_zero_label=True, **options)
 
 
