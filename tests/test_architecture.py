@@ -39,7 +39,7 @@ GROUPS = {
 INDEPENDENT = [{"models", "losses", "data", "metrics", "optim"}]
 
 WITHOUT_FRAMEWORK = ("errors", "files", "log", "runtime", "registry", "version", "config", "distributed")
-WITHOUT_FRAMEWORK += ("inference", "data.transforms", "data.datasets")
+WITHOUT_FRAMEWORK += ("inference", "data.transforms", "data.datasets", "data.check")
 NEVER_IMPORTED = {"deploy", "tools", "slim", "test_tipc", "benchmark"}
 OUTSIDE_THE_PACKAGE = {
     "conformance",

@@ -16,9 +16,9 @@ import argparse
 import functools
 import inspect
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,10 +34,12 @@ from paddleseg.cli.common import EXIT_FAILED, EXIT_OK
 from paddleseg.cli.flags import non_empty, non_negative_int, positive_int
 from paddleseg.data.check.checker import Split, check_datasets
 from paddleseg.data.check.findings import Severity
-from paddleseg.data.check.inspection import SampleFacts, inspect_label
+from paddleseg.data.check.inspection import SampleFacts
 from paddleseg.data.check.report import Report
-from paddleseg.data.check.scan import ScanOptions
+from paddleseg.data.check.scan import ScanOptions, pick
+from paddleseg.data.class_scan import class_ids_of, count_likely_classes, outlying_ids
 from paddleseg.data.datasets.base import MODES, SegmentationDataset, UnpairedError
+from paddleseg.data.datasets.pairs import AbsentPartError
 from paddleseg.errors import DataError, UsageError
 from paddleseg.files import write_whole
 
@@ -46,7 +48,7 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-_ANY_COUNT, _MOST_CLASSES, _LEAST_CLASSES = 2**16, 256, 2
+_ANY_COUNT = 2**16
 _FOLDER_FLAGS = ("type", "num_classes", "ignore_index", "train_path", "val_path", "test_path", "separator")
 
 
@@ -108,8 +110,7 @@ def _main(arguments: Sequence[str]) -> int:
     if args.config is None and args.opts:
         raise UsageError("--opts: changes a config, and there is none; give --config")
     output = Path(args.output)
-    if output.exists() and not output.is_dir():
-        raise UsageError(f"--output {output}: is a file; name a folder")
+    _check_output(output)
     splits = _from_config(args) if args.config is not None else _from_folder(args)
     workers = runtime.available_cores() if args.workers is None else args.workers
     report = check_datasets(
@@ -118,11 +119,20 @@ def _main(arguments: Sequence[str]) -> int:
         options=ScanOptions(workers=workers, limit=args.limit),
         progress=_progress,
     )
-    _write(report, {name: one.dataset for name, one in splits.items() if one.dataset}, output, args.pictures)
     print(json.dumps(report.as_dict(), indent=2) if args.json else "\n".join(report.lines()))
+    _write(report, {name: one.dataset for name, one in splits.items() if one.dataset}, output, args.pictures)
     where = f"{output / 'report.html'} shows it; {output / 'report.json'} has the figures"
     print(where, file=sys.stderr if args.json else sys.stdout)
     return EXIT_FAILED if report.count(Severity.ERROR) else EXIT_OK
+
+
+def _check_output(output: Path) -> None:
+    """Before all files are read in vain."""
+    there = next(one for one in (output, *output.absolute().parents) if one.exists())
+    if not there.is_dir():
+        raise UsageError(f"--output {output}: {there} is a file; name a folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UsageError(f"--output {output}: {there} cannot be written to; name another folder")
 
 
 def _progress(facts: Iterable[SampleFacts], split: str, count: int) -> Iterable[SampleFacts]:
@@ -145,7 +155,7 @@ def _from_config(args: argparse.Namespace) -> dict[str, Split]:
         return dataset
 
     def count(trial: Config) -> tuple[int, str]:
-        return _count_classes(functools.partial(build, trial, "train")), "the labels of train"
+        return _count_classes(functools.partial(build, trial, "train"), args), "the labels of train"
 
     wanted = args.modes or MODES
     required = [f"{mode}_dataset" for mode in args.modes or ()]
@@ -185,15 +195,18 @@ def _from_folder(args: argparse.Namespace) -> dict[str, Split]:
     tells_itself = getattr(kind, "NUM_CLASSES", None) is not None
     if "num_classes" in taken and args.num_classes is None and not tells_itself:
         options["num_classes"] = _count_classes(
-            functools.partial(kind, mode=wanted[0], num_classes=_ANY_COUNT, **options)
+            functools.partial(kind, mode=wanted[0], num_classes=_ANY_COUNT, **options), args
         )
     splits = {}
     for mode in wanted:
         try:
             splits[mode] = _split(functools.partial(kind, mode=mode, **options))
-        except DataError:
-            if args.modes or lists[mode] or mode == wanted[0]:
+        except DataError as error:
+            is_there = kind is FolderDataset and not isinstance(error, AbsentPartError)
+            if args.modes or lists[mode] or mode == wanted[0] or is_there:
                 raise
+            if kind is not FolderDataset:
+                print(f"{mode} is left out: {error}", file=sys.stderr)
     return splits
 
 
@@ -206,21 +219,23 @@ def _split(build: Callable[[], SegmentationDataset]) -> Split:
         raise UsageError(str(error)) from error
 
 
-def _count_classes(build: Callable[[], SegmentationDataset]) -> int:
-    """The largest id of the labels and one; bad files are for the check to name."""
+def _count_classes(build: Callable[[], SegmentationDataset], args: argparse.Namespace) -> int:
+    """As many classes as labels hold; bad files, and values far from others, are for the check to name."""
     dataset = _split(build).dataset
-    if dataset is None:
-        return _LEAST_CLASSES
-    found: set[int] = set()
-    with ThreadPoolExecutor(runtime.available_cores()) as pool:
-        facts = pool.map(functools.partial(inspect_label, dataset), range(len(dataset)))
-        for one in tqdm(facts, desc="classes", total=len(dataset), unit="label", disable=None):
-            found |= set(one.label.values) if one.label is not None else set()
-    ids = {one for one in found - {dataset.ignore_index} if one >= 0}
-    count = max(_LEAST_CLASSES, max(ids, default=0) + 1)
-    if count > _MOST_CLASSES:  # no class ids; the check says what they look like
-        count = _LEAST_CLASSES
-    print(f"num_classes is not given: {count}, by the labels of {dataset.mode}", file=sys.stderr)
+    found = {}
+    if dataset is not None and dataset.files[0].label is not None:
+        chosen = pick(len(dataset), args.limit)
+        found = class_ids_of(
+            dataset,
+            threads=runtime.available_cores(),
+            progress=functools.partial(tqdm, desc="classes", total=len(chosen), unit="label", disable=None),
+            indices=chosen,
+            skip_bad=True,
+        )
+    count, stray = count_likely_classes(found), outlying_ids(found)
+    without = f" without {', '.join(map(str, stray[:8]))}{', …' if len(stray) > 8 else ''}" if stray else ""
+    where = f"the labels of {dataset.mode if dataset else 'train'}"
+    print(f"num_classes is not given: {count}, by {where}{without}", file=sys.stderr)
     return count
 
 

@@ -169,7 +169,7 @@ def check_structure(root: Node, required: typing.Iterable[str]) -> list[Problem]
 
 
 def _check_mapping(node: Node, schema: type, path: Path) -> list[Problem]:
-    problems = []
+    problems: list[Problem] = []
     hints = typing.get_type_hints(schema, include_extras=True)
     for key, child in node.value.items():
         here = (*path, key)

@@ -139,10 +139,10 @@ def count_classes(ids: Mapping[int, Examples], dataset: SegmentationDataset) -> 
     if not outlying:
         grey = f", {len(ids)} ids up to {count - 1}: grey levels instead of class ids?" if count > 2 else ""
         raise DataError(f"{found}{grey}; give num_classes, or map the values with label_map")
-    confirm = "" if outlying[0] < 0 else f"num_classes: {count} if they are classes; else "
+    confirm = "" if outlying[0] < 0 else f"; if they are classes, set num_classes: {count}"
     raise DataError(
-        f"{found}. Stray values, or grey levels instead of class ids? {_holders(ids, outlying)}. Set "
-        f"{confirm}correct these labels, or set {_mapping(sorted(ids), outlying)}"
+        f"{found}. Stray values, or grey levels instead of class ids? {_holders(ids, outlying)}. Correct "
+        f"these labels, or set {_mapping(sorted(ids), outlying)}{confirm}"
     )
 
 

@@ -22,6 +22,16 @@ SPECKLE = at(0, 1, pixels=10_000) | at(*range(2, 60), pixels=3)
         (at(-1, 0, 1), 2, 255, "negative ids", "label_map: {-1: ignore}"),
         (at(7, 26001, 26002), 19, 255, "instance ids", "files with class ids"),
         (at(0, 7, 8, 11, 26, 33), 19, 255, "Cityscapes label ids instead of train ids", "convert_cityscapes"),
+        (at(*range(34)), 19, 255, "Cityscapes label ids instead of train ids", "convert_cityscapes"),
+        (at(*range(1, 20)), 19, 255, "off by one: ids from 1", "reduce_zero_label: true"),
+        (at(*range(21)), 19, 255, "num_classes is too small", "num_classes: 21"),
+        (
+            at(0, 2, 4),
+            3,
+            255,
+            "too small, or ids are left over",
+            "label_map: {0: 0, 2: 1, 4: 2} with num_classes: 3",
+        ),
         (at(1, 2, 3), 3, 255, "off by one: ids from 1", "reduce_zero_label: true"),
         (
             at(0, 1, 2, 3),

@@ -271,6 +271,16 @@ def test_a_binary_mask_whose_foreground_is_ignored(tree: Path) -> None:
     assert mapped.findings == []
 
 
+def test_of_several_classes_only_ignored_pixels_may_be_there_besides_0(tree: Path) -> None:
+    """The others may be rare: not an error, at which a training run would not start."""
+    swap_values(tree, {1: 255, 2: 255})
+    report = check(tree)
+    assert codes(report)["val: hidden_foreground"] is Severity.WARNING
+    assert {code for code, severity in codes(report).items() if severity is Severity.ERROR} == {
+        "train: one_class"
+    }
+
+
 def test_colours_and_ids_that_maps_lack(tree: Path) -> None:
     as_colours(tree)
     report = check(tree, color_map=[[0, 0, 0], [100, 50, 10], [1, 1, 1]])
@@ -311,6 +321,9 @@ def test_a_class_that_is_never_learned(tree: Path) -> None:
 def test_a_crop_that_no_image_reaches(tree: Path) -> None:
     split = open_split(tree, "train", transforms=[RandomPaddingCrop([512, 512])])
     assert codes(check_datasets({"train": split}, source="x")) == {"train: crop_too_large": Severity.ERROR}
+    # 48·64 of 50·66: 7% padding.
+    split = open_split(tree, "train", transforms=[RandomPaddingCrop([66, 50])])
+    assert codes(check_datasets({"train": split}, source="x")) == {}
 
 
 def test_a_test_set_has_images_alone(tree: Path) -> None:

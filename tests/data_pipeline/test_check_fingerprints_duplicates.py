@@ -82,6 +82,7 @@ def test_an_equal_one_is_not_counted_as_alike_too() -> None:
 def test_flat_pictures_are_alike_only_when_equal() -> None:
     flat = [np.full((*LARGE, 3), value, dtype=np.uint8) for value in (0, 1, 1)]
     assert found(train=flat) == [(("train", "train"), True, 1, [(1, 2)])]
+    assert found(train=flat[:2], val=flat[:2]) == [], "tiles without data do not spoil an evaluation"
 
 
 def test_brightness_tells_two_pictures_apart() -> None:

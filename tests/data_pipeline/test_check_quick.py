@@ -58,6 +58,9 @@ def test_where_bad_samples_are_skipped_single_ones_are_told(
     spoil(tree, *range(10))
     with pytest.raises(DataError, match="labels with values 9"):
         refuse_wrong_labels(open_tree(tree), "train_dataset", skip_bad=True)
+    caplog.clear()
+    refuse_wrong_labels(open_tree(tree), "train_dataset", skip_bad=True, seconds=0)
+    assert "1 of 10 labels looked at" in caplog.text, "one that takes long to read is not all"
 
 
 def test_sizes_are_compared_as_images_are_decoded(tree: Path) -> None:

@@ -162,8 +162,6 @@ def test_masks_from_elsewhere(line: str, checkout: Path, monkeypatch: pytest.Mon
             picture = Image.fromarray(np.array([pixels], np.uint8))
             picture.save(checkout / "data/mine" / kind / f"{number}{end}")
     path = write_configs(checkout / "configs", "" if line == "none" else line)
-    if suffix:  # what the document says to write in both
-        path.write_text(path.read_text() + f"  {line}\n")
     monkeypatch.chdir(checkout)
     config = load_config(path)
     for split in ("train", "val"):

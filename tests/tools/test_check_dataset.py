@@ -72,6 +72,45 @@ def test_the_number_of_classes_comes_from_the_labels(
     assert "labels with values" not in captured.out
 
 
+def test_a_stray_value_makes_no_classes(
+    tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tree / "masks/train/1.png", np.where(mask() == 1, 204, mask()).astype(np.uint8))
+    assert run(tree, tmp_path / "r") == 1
+    captured = capsys.readouterr()
+    assert "num_classes is not given: 3, by the labels of train without 204" in captured.err
+    assert "labels with values 204, expected 0..2" in captured.out
+    assert "masks/train/1.png: holds 204 on 1008 pixels" in captured.out  # 21 columns of 48
+    assert "num_classes: 205, or label_map: {0: 0, 1: 1, 2: 2, 204: 3} with num_classes: 4" in captured.out
+
+
+def test_a_part_that_cannot_be_read_is_not_passed_over(
+    tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tree / "masks/val").rename(tree / "masks/other")
+    assert run(tree, tmp_path / "r", "--num_classes", 3) == 2
+    assert "masks/val: no such folder" in capsys.readouterr().err
+
+
+def test_absent_parts_of_a_public_data_set_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "city"
+    write(root / "leftImg8bit/train/a/a_leftImg8bit.png", scene(0))
+    write(root / "gtFine/train/a/a_gtFine_labelTrainIds.png", mask())
+    assert run(root, tmp_path / "r", "--type", "Cityscapes") == 0
+    assert "val is left out: " in capsys.readouterr().err
+
+
+def test_no_file_is_read_where_no_report_can_be_written(
+    tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.access", lambda path, _: Path(path) != tmp_path)  # root may write everywhere
+    monkeypatch.setattr(tool, "check_datasets", lambda *_, **__: pytest.fail("has read files"))
+    assert run(tree, tmp_path / "a/b", "--num_classes", 3) == 2
+    assert f"--output {tmp_path / 'a/b'}: {tmp_path} cannot be written to" in capsys.readouterr().err
+
+
 def test_a_folder_of_binary_masks(tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for path in tree.glob("masks/*/*.png"):
         write(path, np.where(mask() > 0, 255, 0).astype(np.uint8))
@@ -148,7 +187,8 @@ def test_what_a_config_names(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         (["--config", "a.yml", "--num_classes", "3"], "--num_classes: goes with --dataset_root"),
         (["--dataset_root", "absent"], "--dataset_root absent: no such folder"),
         (["--dataset_root", ".", "--opts", "a=1"], "--opts: changes a config"),
-        (["--dataset_root", ".", "--output", "file"], "--output file: is a file"),
+        (["--dataset_root", ".", "--output", "file"], "--output file: file is a file"),
+        (["--dataset_root", ".", "--output", "file/below"], "file is a file; name a folder"),
         (["--dataset_root", ".", "--type", "FolderDatset"], "did you mean 'FolderDataset'"),
         (
             ["--dataset_root", ".", "--type", "Cityscapes", "--separator", "|"],

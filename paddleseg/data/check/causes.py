@@ -11,6 +11,7 @@ _BYTE = 255
 _CITYSCAPES_CLASSES, _LARGEST_LABEL_ID = 19, 33
 _INSTANCES_FROM = 1000  # Cityscapes and others: class id × 1000 + number
 _FEW, _MANY = 32, 64
+_LEAST_STEP = 8  # between ids that are spread for display
 _SPECKLE = 0.1  # of all pixels, at the edges that an interpolation has blurred
 
 
@@ -47,7 +48,7 @@ def cause_of_values(values: Mapping[int, int], *, num_classes: int, ignore_index
         return Cause("negative ids", f"label_map: {{{min(wrong)}: ignore}}, or export the masks again")
     if max(wrong) >= _INSTANCES_FROM:
         return Cause("instance ids, or 16-bit values of another kind", "use the files with class ids")
-    if num_classes == _CITYSCAPES_CLASSES and max(wrong - {_BYTE}) <= _LARGEST_LABEL_ID:
+    if num_classes == _CITYSCAPES_CLASSES and _are_label_ids(found, max(wrong - {_BYTE})):
         return Cause(
             "Cityscapes label ids instead of train ids",
             "type: Cityscapes maps files named …_gtFine_labelIds.png; tools/convert_cityscapes.py writes "
@@ -143,10 +144,16 @@ def _numbered(ids: list[int]) -> str:
     return f"label_map: {{{entries}}} with num_classes: {len(ids)}"
 
 
+def _are_label_ids(found: set[int], largest: int) -> bool:
+    """Whether values can be Cityscapes label ids: up to 33, or with the gaps of those that are rare."""
+    is_dense = found >= set(range(1, largest))
+    return largest == _LARGEST_LABEL_ID or (largest < _LARGEST_LABEL_ID and not is_dense)
+
+
 def _is_even(ordered: list[int]) -> bool:
     """0, s, 2s …, up to rounding, with a step that ids do not have."""
     step = ordered[-1] / max(1, len(ordered) - 1)
-    return step > 1.5 and all(abs(value - place * step) <= 1 for place, value in enumerate(ordered))
+    return step >= _LEAST_STEP and all(abs(value - place * step) <= 1 for place, value in enumerate(ordered))
 
 
 def _channels(colour: int) -> tuple[int, int, int]:

@@ -97,7 +97,7 @@ def crop_findings(
         return findings
     width, height = facts.crop
     what = f"{facts.name}: crop_size [{width}, {height}]"
-    if not facts.any_reaches:
+    if not facts.any_reaches and facts.padding > _MUCH_PADDING:
         text = f"{what} is wider and higher than every image, even enlarged {facts.scale[1]:g} times"
         fix = "lower crop_size or raise max_scale_factor"
         findings.append(Finding(Severity.ERROR, "crop_too_large", split, text, fix))

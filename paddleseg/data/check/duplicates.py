@@ -108,9 +108,10 @@ _Count: TypeAlias = Callable[[int, int, bool], Twins]
 def find_duplicates(stores: Mapping[str, FingerprintStore]) -> Duplicates:
     """Finds images that are equal, and those that look the same.
 
-    Equal means the same size and checksum. Two look the same when at most ``MAX_DISTANCE`` bits of their
-    gradients differ and their thumbnails correlate to 0.995 and differ by 2 grey levels on average; mirrored
-    or cut pictures do not. Candidates come from buckets of equal 16-bit bands, not from all pairs.
+    Equal means the same size and checksum; across splits, pictures of one colour do not count. Two look the
+    same when at most ``MAX_DISTANCE`` bits of their gradients differ and their thumbnails correlate to 0.995
+    and differ by 2 grey levels on average; mirrored or cut pictures do not. Candidates come from buckets of
+    equal 16-bit bands, not from all pairs.
 
     Args:
         stores: Fingerprints by split.
@@ -145,9 +146,13 @@ def _joined(stores: Mapping[str, FingerprintStore]) -> _Images:
 
 
 def _count_equal(images: _Images, count: _Count) -> Array:
-    """Counts equal images; returns the place of the first of each group in each split."""
+    """Counts equal images; returns the place of the first of each group in each split.
+
+    Those of one colour, such as tiles without data, may be in two splits.
+    """
     order = np.argsort(images.group, kind="stable")
     group, split, index = (array.tolist() for array in (images.group, images.split, images.index))
+    has_content = (_contrast(images.thumbnails) > 0).tolist()
     leaders = []
     for _, members in itertools.groupby(order.tolist(), key=lambda place: group[place]):
         by_split = {
@@ -157,7 +162,7 @@ def _count_equal(images: _Images, count: _Count) -> Array:
         for part, places in by_split.items():
             for place in places[1:]:
                 count(part, part, True).add(index[places[0]], index[place])
-        for first, second in itertools.combinations(by_split, 2):
+        for first, second in itertools.combinations(by_split, 2) if has_content[leaders[-1]] else ():
             pair = index[by_split[first][0]], index[by_split[second][0]]
             count(first, second, True).add(*pair, len(by_split[second]))
     return np.array(sorted(leaders), dtype=np.int64)

@@ -65,7 +65,7 @@ def label_findings(split: str, totals: SplitTotals) -> list[Finding]:
     hidden = None if totals.is_mapped else hidden_foreground(totals.values, **known)
     findings = []
     for code, seen in totals.faults.items():
-        if code == "unlabelled" and hidden is not None:
+        if code == "unlabelled" and hidden is not None and totals.num_classes == 2:
             continue  # masks that are all foreground
         severity, text, fix = _PLAIN[code]
         cause = Cause("", fix)
@@ -77,7 +77,9 @@ def label_findings(split: str, totals: SplitTotals) -> list[Finding]:
         message = f"{text}: {seen.count}{likely}"
         findings.append(Finding(severity, code, split, message, cause.fix, seen.count, tuple(seen.kept)))
     if hidden is not None:
-        finding = Finding(Severity.ERROR, "hidden_foreground", split, hidden.text, hidden.fix, totals.labels)
+        # With more classes the others may just be rare, or not in this split.
+        severity = Severity.ERROR if totals.num_classes == 2 else Severity.WARNING
+        finding = Finding(severity, "hidden_foreground", split, hidden.text, hidden.fix, totals.labels)
         findings.append(finding)
     return findings
 

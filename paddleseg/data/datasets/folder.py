@@ -8,11 +8,10 @@ from typing import Annotated
 from paddleseg.config.hints import Between, conforms
 from paddleseg.data.datasets.base import Colour, SegmentationDataset, check_mode
 from paddleseg.data.datasets.folder_files import IMAGE_ENDINGS, Layout, Split, find_layout, pair_part
-from paddleseg.data.datasets.pairs import Found
+from paddleseg.data.datasets.pairs import AbsentPartError, Found
 from paddleseg.data.datasets.standard import refuse_edge
 from paddleseg.data.label_coding import ColorMap, LabelMap
 from paddleseg.data.transforms.sample import Transform
-from paddleseg.errors import DataError
 from paddleseg.registry import DATASETS
 
 __all__ = ["FolderDataset"]
@@ -120,7 +119,7 @@ def _find(layout: Layout, split: Split, mode: str, image_suffix: str, mask_suffi
     part = layout.parts.get(mode, layout.pool)
     if part is None or (mode not in layout.parts and {"val": split.val, "test": split.test}.get(mode) == 0):
         have = ", ".join(str(one.images) for one in (layout.pool, *layout.parts.values()) if one is not None)
-        raise DataError(
+        raise AbsentPartError(
             f"{layout.root}: no images of {mode}, there are {have}; make such a folder, or set {mode}_ratio "
             "to take some of the others (the same in train_dataset and val_dataset)"
         )
@@ -136,5 +135,7 @@ def _find(layout: Layout, split: Split, mode: str, image_suffix: str, mask_suffi
         share = (
             "" if mode in layout.parts else f", or none is {mode}'s share (val_ratio, test_ratio, split_seed)"
         )
-        raise DataError(f"{part.images}: no images of {mode}: no {', '.join(IMAGE_ENDINGS)} there{share}")
+        raise AbsentPartError(
+            f"{part.images}: no images of {mode}: no {', '.join(IMAGE_ENDINGS)} there{share}"
+        )
     return found

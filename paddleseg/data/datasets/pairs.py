@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from paddleseg.data.datasets.base import SegmentationDataset
 
 __all__ = [
+    "AbsentPartError",
     "Found",
     "Pair",
     "UnpairedError",
@@ -54,6 +55,10 @@ class Found:
     def is_whole(self) -> bool:
         """Whether every file is there and has its partner."""
         return not (self.without_label or self.without_image or self.missing)
+
+
+class AbsentPartError(DataError):
+    """A data set has no images of a mode."""
 
 
 class UnpairedError(DataError):
