@@ -16,6 +16,8 @@ from paddleseg import build, registry, runtime
 runtime.configure()
 
 ROOT = Path(__file__).resolve().parents[1]
+LOGGER = logging.getLogger("paddleseg")
+UNTOUCHED = list(LOGGER.handlers), LOGGER.level, LOGGER.propagate
 
 
 @pytest.fixture
@@ -42,16 +44,16 @@ def rng() -> np.random.Generator:
 @pytest.fixture(autouse=True)
 def _restore_logging() -> Iterator[None]:
     """Undoes what a program under test set up, so that caplog works in the next test."""
-    logger = logging.getLogger("paddleseg")
-    handlers, level, propagate = list(logger.handlers), logger.level, logger.propagate
     yield
-    for handler in logger.handlers:
+    # Not as found before: a fixture of a whole module may have run a program.
+    handlers, level, propagate = UNTOUCHED
+    for handler in LOGGER.handlers:
         if handler not in handlers:
             with contextlib.suppress(OSError):  # a log on a full disk, as some tests have it
                 handler.close()
-    logger.handlers[:] = handlers
-    logger.setLevel(level)
-    logger.propagate = propagate
+    LOGGER.handlers[:] = handlers
+    LOGGER.setLevel(level)
+    LOGGER.propagate = propagate
 
 
 @pytest.fixture

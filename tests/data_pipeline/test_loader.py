@@ -152,7 +152,9 @@ def test_other_transforms_give_final_images(make_pairs, transforms: list[Any]) -
 
 def test_a_label_value_beyond_bytes_travels_too(make_pairs) -> None:
     crop = RandomPaddingCrop([20, 20], label_padding_value=-1)
-    for _, labels, _ in train_batches(open_train(make_pairs(5), [crop]), 0):
+    root = make_pairs(5)
+    dataset = Dataset("train", str(root), [crop], 3, train_path=str(root / "list.txt"), ignore_index=-1)
+    for _, labels, _ in train_batches(dataset, 0):
         assert set(np.unique(labels)) == {-1, 0, 1, 2}
 
 
